@@ -1,0 +1,405 @@
+"""What master, agents and frameworks say to each other: batches of columns.
+
+Three numbers fence everything: the master's `epoch` (+1 at each start), the agent's `session` (+1 at each
+registration),
+the instance's `attempt` (+1 at each launch decision). Messages on the link between master and one agent carry a
+`seq` that
+counts from 1 in each session and direction; a gap means that something was lost, and an image is asked for.
+
+Columns of one message have one length k: `ids int64[k]`, `attempts int32[k]`, `states uint8[k]`, `exit_codes int16[k]`,
+`reasons uint8[k]`, times `int64[k]` in ms since 1970 by the agent's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orch.model.codec import record
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+I16 = NDArray[np.int16]
+U8 = NDArray[np.uint8]
+
+# ---- agent -> master -------------------------------------------------------------------------------------------
+
+
+@record("register")
+@dataclass(frozen=True)
+class Register:
+    """An agent asks to be let in: at its start, after a restart of the master, and when it was told that its
+    session is old.
+
+    `total int32[R]`. `attributes`: plain strings (`hostname`, `zone`, `region`, `tier`, ...). `nonce` names this
+    start of the supervisor: a doubled message with the same nonce gets the same session.
+    """
+
+    agent: str
+    nonce: str
+    total: I32
+    attributes: dict[str, str]
+
+
+@record("image")
+@dataclass(frozen=True)
+class Image:
+    """Everything an agent has: what runs, and what ended and was not acknowledged. Answers `Registered` and
+    `ImageRequest`.
+    """
+
+    agent: str
+    session: int
+    epoch: int
+    received_seq: int
+    """The last seq of the master's that it has taken in this session."""
+    ids: I64
+    attempts: I32
+    states: U8
+    exit_codes: I16
+    reasons: U8
+    started_ms: I64
+    changed_ms: I64
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+@record("updates")
+@dataclass(frozen=True)
+class UpdateBatch:
+    """States of instances that changed; resent with the same seq until a `UpdateAck` covers it.
+
+    `details`: for instances of services only, by id: `{"endpoints": [{name, port, container}], "containers": [{name,
+    state, exit_code, reason, healthy, message}], "healthy": bool | None, "message": str}`.
+    `started_ms` is 0 where the command never started.
+    """
+
+    agent: str
+    session: int
+    epoch: int
+    seq: int
+    ids: I64
+    attempts: I32
+    states: U8
+    exit_codes: I16
+    reasons: U8
+    started_ms: I64
+    changed_ms: I64
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+@record("heartbeat")
+@dataclass(frozen=True)
+class Heartbeat:
+    """Every second: the agent lives. `received_seq`: the last seq taken; the master resends by image when it lags."""
+
+    agent: str
+    session: int
+    epoch: int
+    received_seq: int
+    sent_ms: int
+    usage: dict[str, float] = field(default_factory=dict)
+    """What the machine really uses: `{"cpus": .., "mem": MiB, "disk": MiB}`; shown, not used for placement."""
+
+
+# ---- master -> agent -------------------------------------------------------------------------------------------
+
+
+@record("registered")
+@dataclass(frozen=True)
+class Registered:
+    """The agent is let in under this session; it answers with an `Image`. It drops all of lower epochs or other
+    sessions.
+    """
+
+    agent: str
+    nonce: str
+    session: int
+    epoch: int
+
+
+@record("launch")
+@dataclass(frozen=True)
+class LaunchBatch:
+    """Start these instances. Deduplicated by (instance, attempt), durably, so it may come twice or after an image."""
+
+    epoch: int
+    session: int
+    seq: int
+    ids: I64
+    attempts: I32
+    payload: Payload
+
+
+@record("payload")
+@dataclass(frozen=True)
+class Payload:
+    """What the instances of a launch are to run, column by column; built by the framework, read by the agent.
+
+    templates: wire forms of `Template`, by the framework's int32 number. `template int32[k]`: which one each row runs.
+    index int64[k]: the row's number within its job or service (`ORCH_INDEX`, and the last part of its name).
+    job int64[k]: the job's number, -1 for services.
+    env_off int64[k+1], env_blob: row i's own environment is `env_blob[env_off[i]:env_off[i+1]]`, `NAME=value\\0` each.
+    """
+
+    templates: dict[int, dict[str, Any]]
+    template: I32
+    index: I64
+    job: I64
+    env_off: I64
+    env_blob: bytes
+
+
+@record("stop")
+@dataclass(frozen=True)
+class StopBatch:
+    """Stop these: SIGTERM, after the template's grace (or `grace_ms`, if not negative) SIGKILL of the whole tree.
+
+    `reasons uint8[k]` becomes the reason of the terminal state.
+    """
+
+    epoch: int
+    session: int
+    seq: int
+    ids: I64
+    attempts: I32
+    reasons: U8
+    grace_ms: int = -1
+
+
+@record("update-ack")
+@dataclass(frozen=True)
+class UpdateAck:
+    """All updates up to this seq of this session are durable at the master; terminal instances may be forgotten."""
+
+    epoch: int
+    session: int
+    seq: int
+
+
+@record("image-request")
+@dataclass(frozen=True)
+class ImageRequest:
+    """Something was lost on the link: send an `Image`."""
+
+    epoch: int
+    session: int
+
+
+@record("heartbeat-ack")
+@dataclass(frozen=True)
+class HeartbeatAck:
+    """Answer to a heartbeat. An agent that sees a higher epoch, or a session that is not its own, registers again."""
+
+    epoch: int
+    session: int
+    sent_ms: int
+
+
+# ---- framework -> master ---------------------------------------------------------------------------------------
+
+
+@record("subscribe")
+@dataclass(frozen=True)
+class Subscribe:
+    """A framework starts, or starts again: the master answers `Subscribed` with all it has of it, then offers."""
+
+    framework: str
+
+
+@record("demand")
+@dataclass(frozen=True)
+class Demand:
+    """All that a framework wants to launch now; replaces what it said before. Empty columns: nothing.
+
+    groups: paths; group int32[D] indexes them. requests int32[D, R], counts int64[D], gangs int32[D] (0 or 1: each
+    pod for itself), priorities int32[D].
+    """
+
+    framework: str
+    groups: list[str]
+    group: I32
+    requests: I32
+    counts: I64
+    gangs: I32
+    priorities: I32
+
+
+@record("accept")
+@dataclass(frozen=True)
+class Accept:
+    """Launch these on those agents. Answered by one `AcceptResult`; rows that fit are on their way by then.
+
+    agents int32[k]: agent rows of the offer; sessions int64[k]: their sessions in the offer. shape int32[k]
+    indexes requests
+    int32[S, R]. gangs int32[k]: rows with the same number >= 0 launch all or none; -1: alone. group int32[k]
+    indexes groups.
+    """
+
+    framework: str
+    ids: I64
+    attempts: I32
+    agents: I32
+    sessions: I64
+    shape: I32
+    requests: I32
+    gangs: I32
+    groups: list[str]
+    group: I32
+    priorities: I32
+    payload: Payload
+
+
+@record("relaunch")
+@dataclass(frozen=True)
+class Relaunch:
+    """Answer to `ResendRequest`: the payload of instances that are STAGING and whose agent never got them."""
+
+    framework: str
+    ids: I64
+    attempts: I32
+    payload: Payload
+
+
+@record("kill")
+@dataclass(frozen=True)
+class Kill:
+    """Stop these instances (attempts as the framework knows them), wherever they are."""
+
+    framework: str
+    ids: I64
+    reasons: U8
+    grace_ms: int = -1
+
+
+@record("acknowledge")
+@dataclass(frozen=True)
+class Acknowledge:
+    """The framework has made these terminal updates durable; the master may forget the instances."""
+
+    framework: str
+    ids: I64
+    attempts: I32
+
+
+@record("decline")
+@dataclass(frozen=True)
+class Decline:
+    """None of these agents for `refuse_ms` (int32[k] agent rows; empty: all)."""
+
+    framework: str
+    agents: I32
+    refuse_ms: int = 5_000
+
+
+@record("suppress")
+@dataclass(frozen=True)
+class Suppress:
+    """No offers until `Revive`."""
+
+    framework: str
+
+
+@record("revive")
+@dataclass(frozen=True)
+class Revive:
+    """Offers again, and forget what was declined."""
+
+    framework: str
+
+
+# ---- master -> framework ---------------------------------------------------------------------------------------
+
+
+@record("subscribed")
+@dataclass(frozen=True)
+class Subscribed:
+    """A framework is in: its number, and every instance that the master holds for it (also unacknowledged ends).
+
+    Instances that the framework thinks are launched and that are missing here were never committed, or are
+    acknowledged.
+    """
+
+    number: int
+    epoch: int
+    ids: I64
+    attempts: I32
+    states: U8
+    exit_codes: I16
+    reasons: U8
+    agents: I32
+    started_ms: I64
+    changed_ms: I64
+
+
+@record("offers")
+@dataclass(frozen=True)
+class OfferBatch:
+    """What is free, for the groups whose turn it is. Columns of N agent rows, N = all rows of the master's table.
+
+    free, total int32[N, R]; usable uint8[N]; sessions int64[N]. `changed int32[m]`: rows that changed since the
+    framework's
+    last offer (`full`: all). groups: in the order of their turn; headroom int64[G, R]: how much each may take now.
+    Free and total are the master's own columns, not copies, for a framework in its process: read, do not keep.
+    """
+
+    generation: int
+    full: bool
+    changed: I32
+    free: I32
+    total: I32
+    usable: U8
+    sessions: I64
+    attributes: list[dict[str, str]]
+    names: list[str]
+    groups: list[str]
+    headroom: I64
+
+
+@record("accept-result")
+@dataclass(frozen=True)
+class AcceptResult:
+    """verdicts uint8[k], in the order of the accept: 0 launched, else a `placement.Reason`; those may be offered
+    again.
+    """
+
+    framework: str
+    ids: I64
+    attempts: I32
+    verdicts: U8
+
+
+@record("instance-updates")
+@dataclass(frozen=True)
+class InstanceUpdates:
+    """New states of a framework's instances. Terminal ones are resent at `Subscribe` until acknowledged."""
+
+    ids: I64
+    attempts: I32
+    states: U8
+    exit_codes: I16
+    reasons: U8
+    agents: I32
+    started_ms: I64
+    changed_ms: I64
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+@record("resend-request")
+@dataclass(frozen=True)
+class ResendRequest:
+    """The agent lost these launches: answer with `Relaunch`."""
+
+    ids: I64
+    attempts: I32
+
+
+EMPTY_I64: I64 = np.empty(0, dtype=np.int64)
+EMPTY_I32: I32 = np.empty(0, dtype=np.int32)
+EMPTY_I16: I16 = np.empty(0, dtype=np.int16)
+EMPTY_U8: U8 = np.empty(0, dtype=np.uint8)
+EMPTY_REQUESTS: I32 = np.empty((0, 5), dtype=np.int32)
+for _empty in (EMPTY_I64, EMPTY_I32, EMPTY_I16, EMPTY_U8, EMPTY_REQUESTS):
+    _empty.setflags(write=False)

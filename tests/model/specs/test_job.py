@@ -1,0 +1,71 @@
+"""Jobs: what is taken, what is refused and under which path, and what they compile to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orch.model.specs import Settings, compile_spec, parse_job, to_marathon
+from tests.model.specs.cases import faults
+
+
+def job(**fields: Any) -> dict[str, Any]:
+    return {"id": "/demo/digest", "cmd": "sha256sum $FILE", "cpus": 0.1, "mem": 16, **fields}
+
+
+def test_a_job_compiles_to_one_container() -> None:
+    template = compile_spec(
+        parse_job(
+            job(
+                env={"A": "b"}, disk=1, gpus=2, user="me", retries=2, priority=7, gang=2, instances=4,
+                labels={"k": "v"}, timeoutSeconds=1.5, graceSeconds=0.25,
+            )
+        )
+    )  # fmt: skip
+    (main,) = template.containers
+    assert (template.kind, template.path, template.group, template.role) == ("job", "/demo/digest", "/demo", "demo")
+    assert (main.name, main.shell, main.argv, main.env) == ("main", "sha256sum $FILE", (), (("A", "b"),))
+    assert template.request == (100, 16, 1, 2_000, 0)
+    assert (template.max_attempts, template.priority, template.gang, template.instances) == (3, 7, 2, 4)
+    assert (template.user, template.labels, template.timeout_ms, main.grace_ms) == ("me", (("k", "v"),), 1_500, 250)
+
+
+def test_a_small_job_has_one_attempt_and_no_time_limit() -> None:
+    template = compile_spec(parse_job({"id": "digest", "argv": ["true", ""]}, Settings(base="/team")))
+    assert (template.path, template.containers[0].argv) == ("/team/digest", ("true", ""))
+    assert (template.max_attempts, template.timeout_ms, template.gang, template.containers[0].grace_ms) == (
+        1,
+        0,
+        1,
+        3_000,
+    )
+
+
+def test_a_job_on_the_wire_parses_to_itself() -> None:
+    body = to_marathon(parse_job(job()))
+    assert to_marathon(parse_job(body)) == body
+    assert body["cpus"] == 0.1 and body["mem"] == 16
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "message"),
+    [
+        ({"cmd": None}, "/", "give exactly one"),
+        ({"argv": ["x"]}, "/", "give exactly one"),
+        ({"cmd": None, "argv": [""]}, "/argv(0)", "must not be empty"),
+        ({"cmd": None, "argv": []}, "/argv", "at least 1"),
+        ({"cmd": None, "argv": "ls"}, "/argv", "must be a list"),
+        ({"id": "/a/../b"}, "/id", "must not contain '..'"),
+        ({"id": None}, "/id", "is required"),
+        ({"cpu": 1}, "/cpu", "Did you mean cpus?"),
+        ({"mem": "16MB"}, "/mem", "Write 16"),
+        ({"timeoutSeconds": "500ms"}, "/timeoutSeconds", "Write 0.5"),
+        ({"env": {"1": "x"}}, "/env/keys(0)", "must not begin with a number"),
+        ({"env": {"A": {"secret": "x"}}}, "/env/A", "can't use secrets yet"),
+        ({"gang": 3, "instances": 4}, "/gang", "can't be split into gangs of 3"),
+        ({"retries": -1}, "/retries", "expected 0 or more"),
+    ],
+)
+def test_a_wrong_job_is_refused_under_the_path_of_the_fault(fields: dict[str, Any], path: str, message: str) -> None:
+    assert message in faults(parse_job, job(**fields)).get(path, "nothing")
