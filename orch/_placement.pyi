@@ -1,0 +1,82 @@
+import numpy as np
+from numpy.typing import NDArray
+
+_Int32 = NDArray[np.int32]
+_Int64 = NDArray[np.int64]
+_UInt8 = NDArray[np.uint8]
+
+LANES: int
+SCORE_BITS: int
+SCORE_MOST: int
+WHY_ROW: int
+WHY_AGENTS: int
+WHY_FEASIBLE: int
+WHY_EMPTY: int
+WHY_ROOM: int
+WHY_NEAREST: int
+WHY_PREDICATE: int
+WHY_NEAREST_FREE: int
+WHY_REASON: int
+WHY_RULED: int
+WHY_MOST: int
+WHY_TOTAL: int
+WHY_SHORT: int
+WHY_LEFT: int
+WHY_WIDTH: int
+
+class Index:
+    dims: int
+    rows: int
+    clock: int
+    def __init__(self, dims: int) -> None: ...
+    def grow(self, rows: int) -> None: ...
+    def put(self, rows: _Int32, free_: _Int32, total: _Int32, usable: _UInt8) -> None: ...
+    def columns(self) -> tuple[_Int32, _Int32, _UInt8]: ...
+    def totals(self, rows: _Int32) -> _Int32: ...
+    def sizes(self, requests: _Int32) -> _Int64: ...
+    def match(
+        self,
+        sequence: _Int64,
+        shape: _Int32,
+        count: _Int32,
+        gang: _Int32,
+        offset: _Int64,
+        requests: _Int32,
+        mask_row: _Int32,
+        allowed: _UInt8,
+        policy: int,
+        headroom: _Int64 | None,
+        agent: _Int32,
+        reason: _UInt8,
+        placed: _Int64,
+        why: _Int32,
+    ) -> int: ...
+    def explain(self, request: _Int32, mask: _UInt8 | None, gang: int, why: _Int32) -> None: ...
+    def give_back(self, agent: _Int32, offset: _Int64, placed: _Int64, requests: _Int32, since: int) -> None: ...
+
+def commit(
+    agent: _Int32,
+    shape: _Int32,
+    requests: _Int32,
+    session: _Int64,
+    gang: _Int32,
+    group: _Int32,
+    free_: _Int32,
+    usable: _UInt8,
+    current: _Int64,
+    ancestors: _Int32,
+    used: _Int64,
+    limit: _Int64,
+    verdict: _UInt8,
+) -> None: ...
+def release(
+    agent: _Int32,
+    shape: _Int32,
+    requests: _Int32,
+    group: _Int32,
+    free_: _Int32,
+    total: _Int32,
+    ancestors: _Int32,
+    used: _Int64,
+) -> int: ...
+def bucket(values: _Int32, bins: int) -> tuple[_Int64, _Int64]: ...

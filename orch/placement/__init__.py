@@ -1,0 +1,39 @@
+"""Pods onto agents: shapes and demands in, assignments and reasons out.
+
+`Cluster.match` places, `Why` says why not, `commit` and `release` keep the master's books. The loops are compiled
+(`orch/_placement.pyx`); `reference.py` is the plain scan that every answer equals.
+"""
+
+from __future__ import annotations
+
+from orch.placement.cluster import POLICIES, Cluster, Policy, explain
+from orch.placement.commit import Books, by_agent, commit, release
+from orch.placement.demand import Demand
+from orch.placement.errors import ShapeError
+from orch.placement.match import Match
+from orch.placement.reason import SENTENCES, Reason
+from orch.placement.shapes import Shapes
+from orch.placement.why import PREDICATES, AgentNames, Nearest, RuledOut, Why, why_of
+
+__all__ = [
+    "POLICIES",
+    "PREDICATES",
+    "SENTENCES",
+    "AgentNames",
+    "Books",
+    "Cluster",
+    "Demand",
+    "Match",
+    "Nearest",
+    "Policy",
+    "Reason",
+    "RuledOut",
+    "ShapeError",
+    "Shapes",
+    "Why",
+    "by_agent",
+    "commit",
+    "explain",
+    "release",
+    "why_of",
+]

@@ -1,0 +1,169 @@
+"""The index over the agents' free columns that pods are matched against."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from orch import _placement as kernel
+from orch.placement import columns
+from orch.placement.columns import Int32, Int64, UInt8
+from orch.placement.demand import Demand
+from orch.placement.errors import ShapeError
+from orch.placement.match import Match
+from orch.placement.shapes import Shapes
+from orch.placement.why import Why, why_of
+
+Policy = Literal["best-fit", "first-fit", "spread"]
+POLICIES: dict[str, int] = {"best-fit": 0, "first-fit": 1, "spread": 2}
+_NONE = np.empty((0, columns.LANES), np.int32)
+
+
+class Cluster:
+    """A private copy of the agents' columns, charged with what its own matches placed. Derived: never snapshotted.
+
+    Rows are agents. A row whose total is all 0 holds no agent (a tombstone, free to be used again). Answers equal those
+    of a fresh build over the same columns. Not for use by two threads at once.
+    """
+
+    def __init__(self, free: Any, total: Any, usable: Any) -> None:
+        """free, total: int32[N, R] (R from 4 to 8), 0 <= free <= total.  usable: uint8[N], 0 = drained or unreachable.
+
+        Raises ShapeError where dimensions differ or a value is out of range.
+        """
+        whole = columns.column("total", total, np.int32, None, None)
+        self.dims = whole.shape[1]
+        columns.resources(self.dims)
+        self._index = kernel.Index(self.dims)
+        self.update(np.arange(len(whole), dtype=np.int32), free, usable, whole)
+
+    def __len__(self) -> int:
+        """Rows, tombstones among them."""
+        return self._index.rows
+
+    def update(self, rows: Any, free: Any, usable: Any, total: Any = None) -> None:
+        """What the master says of agents: replaces their columns, and forgets what matches charged to them.
+
+        rows: int32[k]; a row past the end adds agents. free: int32[k, R]. usable: uint8[k].
+        total: int32[k, R]; without it the totals stay as they are. Raises ShapeError, and then nothing has changed.
+        """
+        row = columns.column("rows", rows, np.int32, None)
+        columns.at_least("rows", row, 0)
+        give = columns.column("free", free, np.int32, len(row), self.dims)
+        can = columns.column("usable", usable, np.uint8, len(row))
+        columns.at_least("free", give, 0)
+        if total is None:
+            columns.below("rows", row, len(self), "agents; a new one needs its total")
+            whole, limit = _NONE[:, : self.dims], self._index.totals(row)
+        else:
+            whole = limit = columns.column("total", total, np.int32, len(row), self.dims)
+        if np.any(give > limit):
+            bad = int(np.flatnonzero((give > limit).any(axis=1))[0])
+            raise ShapeError(
+                f"agent {row[bad]} has {give[bad].tolist()} free of {limit[bad].tolist()}: free is at most total"
+            )
+        if len(row):
+            self._index.grow(int(row.max()) + 1)
+            self._index.put(row, give, np.ascontiguousarray(whole), can)
+
+    def remove(self, rows: Any) -> None:
+        """Agents that are gone: their rows become tombstones. rows: int32[k]."""
+        row = columns.column("rows", rows, np.int32, None)
+        columns.below("rows", row, len(self), "agents")
+        nothing = np.zeros((len(row), self.dims), np.int32)
+        self.update(row, nothing, np.zeros(len(row), np.uint8), nothing)
+
+    def columns(self) -> tuple[Int32, Int32, UInt8]:
+        """Copies of (free int32[N, R], total int32[N, R], usable uint8[N]) as matches see them now."""
+        free, total, state = self._index.columns()
+        return free, total, (state == 2).astype(np.uint8)
+
+    def match(
+        self,
+        shapes: Any,
+        demand: Demand,
+        allowed: Any = None,
+        policy: Policy = "best-fit",
+        headroom: Any = None,
+    ) -> Match:
+        """Place a demand, and charge what was placed here until `update` or `rollback`.
+
+        shapes: a `Shapes`, or int32[S, R].  allowed: uint8[K, N], 0 = a constraint says no; row s for shape s of an
+        array, row `selector` for a `Shapes` (selector 0: any agent, its row is not read).
+        policy: best-fit takes the fullest agent that holds the pod, first-fit the lowest row, spread the emptiest in
+        parts of its own total. Ties: lowest row, so runs repeat.
+        headroom: int64[R], what may be placed in all; None = no limit.
+        Raises ShapeError. Best fit: O(N) a demand row at worst, and O(1) a pod.
+        """
+        requests, selectors = (shapes.requests, shapes.selectors) if isinstance(shapes, Shapes) else (shapes, None)
+        request = columns.requests(requests, self.dims)
+        columns.below("demand.shape", demand.shape, len(request), "shapes")
+        if policy not in POLICIES:
+            raise ShapeError(f"policy is {policy!r}, and must be one of {', '.join(POLICIES)}")
+        mask, mask_row = self._masks(allowed, selectors, len(request))
+        limit = None
+        if headroom is not None:
+            limit = np.zeros(columns.LANES, np.int64)
+            limit[: self.dims] = columns.column("headroom", headroom, np.int64, self.dims)
+        wide = columns.padded(request)
+        agent = np.empty(demand.pods, np.int32)
+        reason = np.zeros(demand.pods, np.uint8)
+        placed = np.zeros(len(demand), np.int64)
+        why = np.empty((len(demand), kernel.WHY_WIDTH), np.int32)
+        sequence = self._sequence(demand, wide)
+        whys = self._index.match(
+            sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
+            POLICIES[policy], limit, agent, reason, placed, why,
+        )  # fmt: skip
+        why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
+        return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock)
+
+    def rollback(self, match: Match) -> None:
+        """Give back what a match placed, except on agents that an `update` has told of since. Once per match.
+
+        Raises ShapeError for a match that was rolled back before.
+        """
+        if match.rolled_back:
+            raise ShapeError("this match was rolled back before")
+        match.rolled_back = True
+        wide = columns.padded(match.request)
+        self._index.give_back(match.agent, match.demand.offset, match.placed, wide, match.clock)
+
+    def explain(self, request: Any, allowed: Any = None, gang: int = 1) -> Why:
+        """Why a pod (or gang) of this request does not fit now, or that it does (`Reason.PLACED`). O(N).
+
+        request: int32[R].  allowed: uint8[N], 0 = a constraint says no.  Raises ShapeError.
+        """
+        row = columns.column("request", request, np.int32, self.dims)
+        columns.at_least("request", row, 0)
+        mask = None if allowed is None else columns.column("allowed", allowed, np.uint8, len(self))
+        why = np.empty(kernel.WHY_WIDTH, np.int32)
+        self._index.explain(columns.padded(row[None, :])[0], mask, max(gang, 1), why)
+        return why_of(why, row, gang)
+
+    def _masks(self, allowed: Any, selectors: Int32 | None, shapes: int) -> tuple[UInt8, Int32]:
+        """(allowed uint8[K, N], for each shape its row in it or -1)."""
+        if allowed is None:
+            if selectors is not None and selectors.any():
+                raise ShapeError("shapes have selectors, but no allowed agents were given")
+            return np.empty((0, len(self)), np.uint8), np.full(shapes, -1, np.int32)
+        if selectors is None:
+            return columns.column("allowed", allowed, np.uint8, shapes, len(self)), np.arange(shapes, dtype=np.int32)
+        mask = columns.column("allowed", allowed, np.uint8, None, len(self))
+        columns.below("selector", selectors, len(mask), "rows of allowed")
+        return mask, np.where(selectors == 0, np.int32(-1), selectors)
+
+    def _sequence(self, demand: Demand, wide: Int32) -> Int64:
+        """Demand rows by priority descending, then size descending, then row: one int64 key each."""
+        if len(demand) == 1:
+            return np.zeros(1, np.int64)
+        most = 2**31 - 1
+        size = self._index.sizes(wide)[demand.shape]
+        key = ((most - demand.priority.astype(np.int64)) << 31) | (most - size)
+        return np.argsort(key, kind="stable")
+
+
+def explain(request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1) -> Why:
+    """`Cluster.explain` over columns, for a single question. See `Cluster` for shapes, units and errors."""
+    return Cluster(free, total, usable).explain(request, allowed, gang)
