@@ -1,0 +1,42 @@
+"""Weighted dominant shares as integers, and the order of turns that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orch.allocator.tree import Tree
+
+Ints = NDArray[np.int64]
+
+SCALE = 1 << 20
+"""A share of the whole cluster. Amounts up to 2**41 (of MiB: two exabytes) stay within int64."""
+
+
+def shares(used: Ints, weight: Ints, total: Ints) -> Ints:
+    """int64[n]: the largest part of any resource that each uses, in 1/SCALE, over its weight.
+
+    used int64[n, R]; weight int64[n]; total int64[R], a resource of which there is none does not count.
+    """
+    share: Ints = (used * SCALE // np.maximum(total, 1) * (total > 0)).max(axis=1, initial=0) // weight
+    return share
+
+
+def turns(tree: Tree, groups: Sequence[int], total: Ints) -> list[int]:
+    """The groups in the order of their turn: those owed a guarantee first, then the lowest share; ties by path.
+
+    Groups are compared level by level from the top of the tree, so that a group with many subgroups has no more turns.
+    """
+    if len(groups) == 1:
+        return list(groups)
+    used, weight, guarantee = tree["used"], tree["weight"], tree["guarantee"]
+
+    def key(group: int) -> tuple[bool, list[tuple[int, str]]]:
+        line = tree.lineage(group)
+        owed = bool((used[line] < guarantee[line]).any())
+        share = shares(used[line], weight[line], total).tolist()
+        return not owed, [(part, tree.paths[above]) for part, above in zip(share, line, strict=True)]
+
+    return sorted(groups, key=key)
