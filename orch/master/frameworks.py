@@ -1,0 +1,199 @@
+"""The frameworks: who subscribed, what each wants to launch now, and what it does not want to be offered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orch.allocator import Wanted
+from orch.model.facts_master import FrameworkAdded
+from orch.model.messages import Decline, Demand, ResendRequest, Revive, Subscribe, Subscribed, Suppress
+from orch.model.resources import R
+
+if TYPE_CHECKING:
+    from orch.master.master import Master
+
+Column = NDArray[np.integer[Any]]
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+_ODD = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F,
+     0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3, 0x589965CC75374CC3],
+    dtype=np.uint64,
+)  # fmt: skip
+"""Odd multipliers, one a column: they spread small differences over 64 bits."""
+
+
+def prints(group: Column, requests: Column, priorities: Column, ganged: NDArray[np.bool_]) -> U64:
+    """uint64[k]: a number for each kind of pod (group, request int[k, R], priority, in a gang or not)."""
+    columns = np.empty((len(group), 3 + R), dtype=np.uint64)
+    columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3:] = group, priorities, ganged, requests
+    columns += np.uint64(1)  # so that zeros count too
+    columns *= _ODD[: 3 + R]
+    mixed = np.bitwise_xor.reduce(columns ^ (columns >> np.uint64(29)), axis=1)
+    mixed *= _ODD[0]
+    spread: U64 = mixed ^ (mixed >> np.uint64(32))
+    return spread
+
+
+class Framework:
+    """One framework. Its name and number are kept; all else is of this master only.
+
+    Demand, in columns of D rows: `wanted` (groups by number) and `kinds` uint64[D]; what is launched is taken off.
+    """
+
+    def __init__(self, name: str, number: int, hosted: bool) -> None:
+        self.name, self.number, self.hosted = name, number, hosted
+        self.subscribed = False
+        self.reset()
+
+    def reset(self) -> None:
+        """It starts, or starts again: it wants nothing and refuses nothing."""
+        self.suppressed = False
+        self.wanted = Wanted(_NOTHING, np.zeros((0, R), dtype=np.int64), _NOTHING, _NOTHING)
+        self.kinds: U64 = np.zeros(0, dtype=np.uint64)
+        self.offered_version = 0
+        """`Agents.generation` at its last offer; 0: it needs a full one."""
+        self.offered_ms = 0
+        self.deadline_ms: int | None = None
+        """It has an offer, and answers by then."""
+        self.missed = False
+        """Its turn came while it had an offer."""
+        self.refused_until: I64 = _NOTHING
+        """int64[N] by agent row, empty: it refused nothing."""
+        self.passes = 0
+        """Offers in a row from which it took nothing, at one time."""
+        self.rests_until_ms = 0
+        """It is not asked before; 0: it may be asked."""
+
+    @property
+    def address(self) -> str:
+        """Where messages for it go."""
+        return self.name if self.hosted else f"framework/{self.name}"
+
+    def wants(self) -> bool:
+        """Whether it may be offered something at all."""
+        return self.subscribed and not self.suppressed and bool((self.wanted.counts > 0).any())
+
+    def print(self) -> int:
+        """One number for all that it wants: equal multisets of pods have equal prints."""
+        return int((self.kinds * self.wanted.counts.astype(np.uint64)).sum(dtype=np.uint64))
+
+    def demand(self, wanted: Wanted, kinds: U64) -> bool:
+        """It wants this now; whether that is anything else than what it wanted and has not got."""
+        before = self.print()
+        self.wanted, self.kinds = wanted, kinds
+        return self.print() != before
+
+    def got(self, kinds: U64) -> None:
+        """Pods of these kinds were launched: wanted no more. Of two rows of one kind the first may go below 0."""
+        order = np.argsort(self.kinds, kind="stable")
+        if len(order) == 0:
+            return
+        at = np.minimum(np.searchsorted(self.kinds[order], kinds), len(order) - 1)
+        rows = order[at]
+        np.subtract.at(self.wanted.counts, rows[self.kinds[rows] == kinds], 1)
+
+    def refuses(self, now_ms: int, agents: int) -> NDArray[np.bool_] | None:
+        """bool[agents] of those it does not want to see now; None if it refuses nothing."""
+        if len(self.refused_until) == 0:
+            return None
+        refuses = np.zeros(agents, dtype=bool)
+        refuses[: len(self.refused_until)] = self.refused_until > now_ms
+        return refuses
+
+
+class Frameworks:
+    """Frameworks by name, in the order of their numbers."""
+
+    def __init__(self, hosted: tuple[str, ...]) -> None:
+        self._hosted = hosted
+        self.by_name: dict[str, Framework] = {}
+
+    def add(self, name: str, number: int) -> Framework:
+        """A framework with its number; numbers count from 1."""
+        assert number == len(self.by_name) + 1, f"framework {name} got number {number}"
+        self.by_name[name] = Framework(name, number, name in self._hosted)
+        return self.by_name[name]
+
+    def numbered(self, number: int) -> Framework:
+        """The framework of a number that was given."""
+        return list(self.by_name.values())[number - 1]
+
+    def groups(self) -> list[int]:
+        """Numbers of the groups that something is wanted for."""
+        return [group for one in self.by_name.values() for group in np.unique(one.wanted.group).tolist()]
+
+    def named(self, name: str) -> Framework:
+        """The framework of a message. Raises ValueError where it never subscribed."""
+        if name not in self.by_name:
+            raise ValueError(f"framework {name} sent a message before it subscribed; send Subscribe first")
+        return self.by_name[name]
+
+
+def added(m: Master, fact: FrameworkAdded) -> None:
+    """A new framework."""
+    m.frameworks.add(fact.name, fact.number)
+
+
+def subscribe(m: Master, now_ms: int, event: Subscribe) -> None:
+    """A framework starts (again): it is told all that it has here, and its old wishes are void."""
+    if event.framework not in m.frameworks.by_name:
+        m.emit(FrameworkAdded(event.framework, len(m.frameworks.by_name) + 1))
+    framework = m.frameworks.named(event.framework)
+    m.offers.answered(now_ms, framework, _NOTHING)
+    framework.reset()
+    framework.subscribed = True
+    rows = m.instances.of_framework(framework.number)
+    m.send(framework.address, Subscribed(number=framework.number, epoch=m.epoch, **m.instances.told(rows)))
+    lost = rows[m.instances["resend"][rows] == 1]
+    if len(lost):
+        m.send(framework.address, ResendRequest(m.instances["id"][lost], m.instances["attempt"][lost]))
+    m.story_book.note(now_ms, "subscribed", framework.name, instances=len(rows))
+
+
+def demand(m: Master, now_ms: int, event: Demand) -> None:
+    """All that a framework wants now. The same again, or less by what it got, is no reason for an offer."""
+    framework = m.frameworks.named(event.framework)
+    numbers = np.array([m.tree.number(path) for path in event.groups], dtype=np.int64)
+    wanted = Wanted(
+        group=numbers[event.group] if len(event.group) else _NOTHING,
+        requests=event.requests.astype(np.int64),
+        counts=event.counts.astype(np.int64),
+        gangs=event.gangs.astype(np.int64),
+    )
+    if framework.demand(wanted, prints(wanted.group, event.requests, event.priorities, event.gangs > 1)):
+        m.offers.dirty = True
+
+
+def decline(m: Master, now_ms: int, event: Decline) -> None:
+    """None of these agents for a while; it also answers an offer."""
+    framework = m.frameworks.named(event.framework)
+    rows = event.agents if len(event.agents) else np.arange(m.agents.table.length, dtype=np.int32)
+    until = np.zeros(m.agents.table.length, dtype=np.int64)
+    until[: len(framework.refused_until)] = framework.refused_until
+    rows = rows[(rows >= 0) & (rows < len(until))]
+    until[rows] = np.maximum(until[rows], now_ms + event.refuse_ms)
+    framework.refused_until = until
+    m.wake_by(now_ms + event.refuse_ms)
+    m.offers.answered(now_ms, framework, _NOTHING)
+
+
+def suppress(m: Master, now_ms: int, event: Suppress) -> None:
+    """No offers until it revives."""
+    framework = m.frameworks.named(event.framework)
+    framework.suppressed = True
+    m.offers.answered(now_ms, framework, _NOTHING)
+
+
+def revive(m: Master, now_ms: int, event: Revive) -> None:
+    """Offers again, of everything."""
+    framework = m.frameworks.named(event.framework)
+    framework.suppressed = False
+    framework.refused_until = _NOTHING
+    framework.offered_version = 0
+    m.offers.dirty = True

@@ -1,0 +1,114 @@
+"""The books: what is free on each agent and used by each group. Derived from the instances, kept up to date by rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orch.allocator import Tree
+from orch.master.agents import Agents
+from orch.model.messages import I32, I64, U8
+from orch.model.resources import R
+from orch.placement import Books, commit, release
+
+Rows = NDArray[np.int64]
+
+
+class Ledger:
+    """Charges and gives back; the compiled commit and release work on the agents' and groups' own columns."""
+
+    def __init__(self, agents: Agents, tree: Tree) -> None:
+        self._agents = agents
+        self.tree = tree
+        self._has_debt = False
+        self.total: I64 = np.zeros(R, dtype=np.int64)
+        """int64[R]: what all agents have together, whatever their state."""
+
+    def commit(self, agents: I32, shape: I32, requests: I32, sessions: I64, gangs: I32, groups: I32) -> U8:
+        """Charge the rows that may launch, in order; verdicts uint8[k] of `placement.Reason`, 0 = charged."""
+        verdicts = commit(self._books(), agents, shape, requests, sessions, gangs, groups)
+        self._agents.touch(agents[verdicts == 0])
+        return verdicts
+
+    def charge(self, agents: I32, requests: I32, groups: I32) -> None:
+        """Charge rows that were committed by another master's life, without a question. requests int32[k, R]."""
+        self._add(agents, -requests)
+        self.tree.charge(groups, requests.astype(np.int64))
+        self._settle(agents)
+
+    def release(self, agents: I32, requests: I32, groups: I32) -> None:
+        """Give back what ended instances held. requests int32[k, R], one row each."""
+        if self._has_debt:
+            self._owe(agents)
+        release(self._books(), agents, np.arange(len(agents), dtype=np.int32), requests, groups)
+        if self._has_debt:
+            self._settle(agents)
+        self._agents.touch(agents)
+
+    def resize(self, row: int, total: I32) -> None:
+        """An agent has another total: what its instances hold stays charged, as a debt if need be."""
+        agents = self._agents
+        used = agents["total"][row] - agents["free"][row] + agents["debt"][row]
+        self.total += total.astype(np.int64) - agents["total"][row]
+        agents["total"][row] = total
+        agents["free"][row], agents["debt"][row] = total - used, 0
+        self._settle(np.array([row], dtype=np.int32))
+
+    def rebuild(self, agents: I32, requests: I32, groups: I32) -> None:
+        """Everything anew, from all rows that hold something."""
+        self._agents["free"][:] = self._agents["total"]
+        self._agents["debt"][:] = 0
+        self.tree["used"][:] = 0
+        self._has_debt = False
+        self.total = self._agents["total"].sum(axis=0, dtype=np.int64)
+        self.charge(agents, requests, groups)
+
+    def check(self, agents: I32, requests: I32, groups: I32) -> None:
+        """Assert that a recount of all rows that hold something gives the same books."""
+        columns = self._agents
+        used = np.zeros((columns.table.length, R), dtype=np.int64)
+        by_group = np.zeros_like(self.tree["used"])
+        for column in range(R):
+            np.add.at(used[:, column], agents, requests[:, column])
+            for group, request in zip(groups.tolist(), requests[:, column].tolist(), strict=True):
+                by_group[self.tree.lineage(group), column] += request
+        free, debt, total = (columns[name].astype(np.int64) for name in ("free", "debt", "total"))
+        assert np.array_equal(free - debt + used, total), "free and used do not add up to the total"
+        assert np.all(free >= 0) and np.all(debt >= 0), "free or debt is negative"
+        assert not np.any((free > 0) & (debt > 0)), "an agent has something free and owes it"
+        assert self._has_debt or not debt.any(), "a debt that the ledger does not know of"
+        assert np.array_equal(total.sum(axis=0), self.total), "the sum of the totals is another"
+        assert np.array_equal(by_group, self.tree["used"]), "a group's use is not what its instances hold"
+
+    def _books(self) -> Books:
+        agents, tree = self._agents, self.tree
+        return Books(
+            free=agents["free"],
+            total=agents["total"],
+            usable=agents["usable"],
+            session=agents["session"],
+            ancestors=tree["ancestors"],
+            group_used=tree["used"],
+            group_limit=tree["limit"],
+        )
+
+    def _add(self, agents: I32, amounts: NDArray[Any]) -> None:
+        free = self._agents["free"]
+        for column in range(R):
+            np.add.at(free[:, column], agents, amounts[:, column])
+
+    def _owe(self, agents: I32) -> None:
+        """Show debts as negative amounts free, for the time of a release."""
+        rows = np.unique(agents)
+        self._agents["free"][rows] -= self._agents["debt"][rows]
+        self._agents["debt"][rows] = 0
+
+    def _settle(self, agents: I32) -> None:
+        """What is below nothing becomes a debt."""
+        rows = np.unique(agents)
+        free = self._agents["free"][rows] - self._agents["debt"][rows]
+        self._agents["free"][rows], self._agents["debt"][rows] = np.maximum(free, 0), np.maximum(-free, 0)
+        self._has_debt = bool(self._agents["debt"].any())
+        self._agents.touch(rows)
