@@ -1,0 +1,271 @@
+"""From missing instances to accepted ones: what is asked of the master, what is matched, what comes back.
+
+All of it is derived from the registry, and from what is on its way to the master.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from orch.model.ids import parent_group
+from orch.model.messages import EMPTY_I32, EMPTY_I64, I32, I64, Accept, Demand, OfferBatch, Payload
+from orch.model.payload import empty
+from orch.model.resources import R
+from orch.placement import Cluster
+from orch.placement import Demand as Asked
+from orch.placement.offered import Offered, most_pods, rows_by_group
+from orch.services import constraints
+from orch.services.registry import Registry
+from orch.services.service import Service
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Instances of one service on their way to the master. numbers, ids int64[k], agents int32[k]."""
+
+    path: str
+    version: int
+    numbers: I64
+    ids: I64
+    agents: I32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InFlight:
+    """An accept that the master has not answered."""
+
+    ids: I64
+    parts: list[Part]
+
+
+class Launcher:
+    """Which services miss how many instances, and accepts on their way."""
+
+    def __init__(self, registry: Registry, framework: str) -> None:
+        self._registry = registry
+        self._framework = framework
+        self._missing: dict[str, int] = {}
+        self._offered = Offered()
+        self._in_flight: deque[InFlight] = deque()
+        self._told: dict[str, tuple[int, int]] | None = None
+        self._changed = True
+        self.next_id = 0
+        """Ids below were in an accept or a launch."""
+        self._next_number: dict[str, int] = {}
+
+    def reset(self, next_id: int) -> None:
+        """Start again: nothing is on its way, the master knows of no demand."""
+        self._missing, self._next_number = {}, {}
+        self._offered, self._in_flight = Offered(), deque()
+        self._told, self._changed = None, True
+        self.next_id = next_id
+
+    def want(self, path: str, instances: int) -> None:
+        """So many more instances of a service may start now."""
+        if self._missing.get(path, 0) == instances:
+            return
+        if instances:
+            self._missing[path] = instances
+        else:
+            del self._missing[path]
+        self._changed = True
+
+    def refresh(self) -> None:
+        """A spec has changed: what is missing may ask for something else now."""
+        self._changed = True
+
+    def missing(self) -> dict[str, int]:
+        """Path -> instances that may start now."""
+        return dict(self._missing)
+
+    def in_flight(self, path: str) -> int:
+        """How many of a service's instances are in accepts that the master has not answered."""
+        return sum(len(part.ids) for flight in self._in_flight for part in flight.parts if part.path == path)
+
+    # ---- what is asked for ---------------------------------------------------------------------------------------
+
+    def news(self) -> Demand | None:
+        """All that is missing, one row a service; None where the master was asked for just that, or owes an answer."""
+        if not self._changed or self._in_flight:
+            return None
+        self._changed = False
+        services = [self._registry.services[path] for path in self._missing]
+        asked = {service.path: (service.version, self._missing[service.path]) for service in services}
+        if asked == self._told:
+            return None
+        self._told = asked
+        groups, group = _groups(services)
+        return Demand(
+            framework=self._framework,
+            groups=groups,
+            group=group,
+            requests=_requests(services),
+            counts=np.array([count for _, count in asked.values()], dtype=np.int64),
+            gangs=np.ones(len(services), dtype=np.int32),
+            priorities=_priorities(services),
+        )
+
+    # ---- what is accepted ----------------------------------------------------------------------------------------
+
+    def accept(self, offer: OfferBatch) -> Accept:
+        """Match what is missing onto an offer; without anything it is a pass."""
+        cluster = self._offered.update(offer)
+        services = [self._registry.services[path] for path in self._missing]
+        parts: list[Part] = []
+        for turn, rows in rows_by_group([parent_group(service.path) for service in services], offer.groups):
+            room = offer.headroom[turn].copy()
+            for batch in _batches([services[row] for row in rows]):
+                parts += self._match(batch, cluster, offer, room, parts)
+        if not parts:
+            return self._pass()
+        for part in parts:
+            self.want(part.path, self._missing[part.path] - len(part.ids))
+        flight = InFlight(np.concatenate([part.ids for part in parts]), parts)
+        self._in_flight.append(flight)
+        return self._accept_of(flight, offer)
+
+    def _match(
+        self, services: list[Service], cluster: Cluster, offer: OfferBatch, room: I64, before: list[Part]
+    ) -> list[Part]:
+        """Place what these services miss within `room`, which is charged."""
+        if constraints.one_by_one(services[0]):
+            return self._match_one_by_one(services[0], cluster, offer, room, before)
+        requests = _requests(services)
+        counts = np.array([self._missing[service.path] for service in services], dtype=np.int64)
+        gangs = np.ones(len(services), dtype=np.int32)
+        asked = Asked.of(
+            np.arange(len(services), dtype=np.int32),
+            most_pods(requests, counts, gangs, room),
+            gangs,
+            _priorities(services),
+        )
+        allowed = None
+        if any(service.spec.template.constraints for service in services):
+            agents = constraints.Agents(offer.attributes, offer.names, offer.usable)
+            allowed = np.stack([constraints.allowed(self._registry, service, agents) for service in services])
+        match = cluster.match(requests, asked, allowed=allowed, headroom=room)
+        room -= (requests * match.placed[:, None]).sum(axis=0)
+        return [
+            self._part(services[row], match.agent[asked.offset[row] : asked.offset[row] + match.placed[row]])
+            for row in np.flatnonzero(match.placed).tolist()
+        ]
+
+    def _match_one_by_one(
+        self, service: Service, cluster: Cluster, offer: OfferBatch, room: I64, before: list[Part]
+    ) -> list[Part]:
+        """Each instance changes where the next one may go."""
+        request = _requests([service])
+        one = Asked.of(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.int32))
+        agents = constraints.Agents(offer.attributes, offer.names, offer.usable)
+        coming = [(self._registry.services[part.path], row) for part in before for row in part.agents.tolist()]
+        chosen: list[int] = []
+        for _ in range(self._missing[service.path]):
+            allowed = constraints.allowed(self._registry, service, agents, coming)
+            match = cluster.match(request, one, allowed=allowed[None, :], headroom=room)
+            if not match.placed[0]:
+                break
+            room -= request[0]
+            chosen.append(int(match.agent[0]))
+            coming.append((service, chosen[-1]))
+        return [self._part(service, np.array(chosen, dtype=np.int32))] if chosen else []
+
+    def _part(self, service: Service, agents: I32) -> Part:
+        count, first = len(agents), max(self._next_number.get(service.path, 0), service.next_number)
+        ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
+        self.next_id += count
+        self._next_number[service.path] = first + count
+        return Part(service.path, service.version, np.arange(first, first + count, dtype=np.int64), ids, agents)
+
+    def _accept_of(self, flight: InFlight, offer: OfferBatch) -> Accept:
+        parts = flight.parts
+        services = [self._registry.services[part.path] for part in parts]
+        sizes = np.array([len(part.ids) for part in parts], dtype=np.int64)
+        agents = np.concatenate([part.agents for part in parts])
+        groups, group = _groups(services)
+        return Accept(
+            framework=self._framework,
+            ids=flight.ids,
+            attempts=np.ones(len(flight.ids), dtype=np.int32),
+            agents=agents,
+            sessions=offer.sessions[agents],
+            shape=np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
+            requests=_requests(services),
+            gangs=np.full(len(flight.ids), -1, dtype=np.int32),
+            groups=groups,
+            group=np.repeat(group, sizes),
+            priorities=np.repeat(_priorities(services), sizes),
+            payload=self.payload(parts),
+        )
+
+    def payload(self, parts: list[Part]) -> Payload:
+        """What these instances are to run."""
+        specs = [self._registry.services[part.path].specs[part.version] for part in parts]
+        sizes = np.array([len(part.ids) for part in parts], dtype=np.int64)
+        count = int(sizes.sum())
+        return Payload(
+            templates={spec.number: spec.wire for spec in specs},
+            template=np.repeat(np.array([spec.number for spec in specs], dtype=np.int32), sizes),
+            index=np.concatenate([part.numbers for part in parts]),
+            job=np.full(count, -1, dtype=np.int64),
+            env_off=np.zeros(count + 1, dtype=np.int64),
+            env_blob=b"",
+        )
+
+    def _pass(self) -> Accept:
+        return Accept(
+            framework=self._framework,
+            ids=EMPTY_I64,
+            attempts=EMPTY_I32,
+            agents=EMPTY_I32,
+            sessions=EMPTY_I64,
+            shape=EMPTY_I32,
+            requests=_requests([]),
+            gangs=EMPTY_I32,
+            groups=[],
+            group=EMPTY_I32,
+            priorities=EMPTY_I32,
+            payload=empty(),
+        )
+
+    # ---- what the master says ------------------------------------------------------------------------------------
+
+    def answered(self, ids: I64) -> InFlight | None:
+        """The accept that a result of these ids answers: the oldest one. None for one of before a restart."""
+        if not self._in_flight or not np.array_equal(self._in_flight[0].ids, ids):
+            return None
+        return self._in_flight.popleft()
+
+    def refused(self, agents: I32) -> None:
+        """What was accepted on these agents was not committed."""
+        self._offered.refuse(agents)
+
+
+def _batches(services: list[Service]) -> list[list[Service]]:
+    """By priority; those that are matched one by one go alone, the others together where none of those is between."""
+    batches: list[list[Service]] = []
+    for service in sorted(services, key=lambda one: -one.spec.template.priority):
+        alone = constraints.one_by_one(service)
+        if batches and not alone and not constraints.one_by_one(batches[-1][0]):
+            batches[-1].append(service)
+        else:
+            batches.append([service])
+    return batches
+
+
+def _groups(services: list[Service]) -> tuple[list[str], I32]:
+    """(distinct groups, int32[S] which of them each service is in)."""
+    paths = [parent_group(service.path) for service in services]
+    groups = list(dict.fromkeys(paths))
+    place = {group: at for at, group in enumerate(groups)}
+    return groups, np.array([place[path] for path in paths], dtype=np.int32)
+
+
+def _requests(services: list[Service]) -> I32:
+    return np.array([service.spec.template.request for service in services], dtype=np.int32).reshape(len(services), R)
+
+
+def _priorities(services: list[Service]) -> I32:
+    return np.array([service.spec.template.priority for service in services], dtype=np.int32)

@@ -1,0 +1,134 @@
+"""Where constraints let instances go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orch.model.requests import PutService
+from orch.model.specs.template import ConstraintTemplate, ContainerTemplate, EndpointTemplate, Template
+from orch.model.states import State
+from orch.services import Services, views
+from tests.batch.plain import Rig
+from tests.services.test_services import spec
+
+AGENT = [1000, 4096, 0, 0, 10]
+ZONES = [
+    {"hostname": "h0", "zone": "a", "disk": "ssd"},
+    {"hostname": "h1", "zone": "a", "disk": "hdd"},
+    {"hostname": "h2", "zone": "b", "disk": "ssd2"},
+    {"zone": "b"},
+]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    rig = Rig(Services, [AGENT] * 4)
+    rig.master.attributes = ZONES
+    return rig
+
+
+def agents_of(rig: Rig, instances: int, *rules: tuple[str, str, str | None], **more: Any) -> list[int]:
+    """The agents, ascending, on which a service with these constraints starts."""
+    before = len(rig.master.launches)
+    constraints = tuple(ConstraintTemplate(*rule) for rule in rules)
+    rig.ask(PutService, **spec(instances, constraints=constraints, **more))
+    return sorted(launch[2] for launch in rig.master.launches[before:])
+
+
+def test_without_constraints_the_fullest_agent_is_taken(rig: Rig) -> None:
+    assert agents_of(rig, 3) == [0, 0, 0]
+    assert views.allowed(rig.machine, "/demo/web", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4)) is None
+    assert views.allowed(rig.machine, "/none", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4)) is None
+
+
+@pytest.mark.parametrize(
+    ("instances", "rule", "agents"),
+    [
+        (6, ("hostname", "UNIQUE", None), [0, 1, 2, 3]),
+        (6, ("@zone", "UNIQUE", None), [0, 2]),
+        (3, ("zone", "CLUSTER", "b"), [2, 2, 2]),
+        (3, ("zone", "CLUSTER", None), [0, 0, 0]),
+        (4, ("zone", "GROUP_BY", None), [0, 0, 2, 2]),
+        (4, ("zone", "GROUP_BY", "3"), [0, 2]),
+        (2, ("hostname", "GROUP_BY", "2"), [0, 1]),
+        (3, ("disk", "LIKE", "ssd.*"), [0, 0, 0]),
+        (3, ("disk", "LIKE", "ss"), []),
+        (3, ("disk", "LIKE", "("), []),
+        (3, ("disk", "UNLIKE", "ssd.*"), [1, 1, 1]),
+        (3, ("disk", "UNLIKE", "("), [0, 0, 0]),
+        (5, ("zone", "MAX_PER", "2"), [0, 0, 2, 2]),
+        (5, ("zone", "MAX_PER", "many"), []),
+        (2, ("disk", "IS", "hdd"), [1, 1]),
+        (2, ("disk", "IS", None), []),
+        (2, ("gpu", "UNIQUE", None), []),
+    ],
+)
+def test_an_operator_says_where(rig: Rig, instances: int, rule: tuple[str, str, str | None], agents: list[int]) -> None:
+    assert agents_of(rig, instances, rule) == agents
+    waiting = views.waiting(rig.machine, "/demo/web")
+    assert (waiting["count"] if waiting else 0) == instances - len(agents)
+
+
+def test_an_agent_without_the_attribute_is_allowed_by_unlike(rig: Rig) -> None:
+    for row in range(3):
+        rig.master.usable[row] = 0
+    assert agents_of(rig, 1, ("disk", "UNLIKE", "ssd")) == [3]
+
+
+def test_all_constraints_hold_together(rig: Rig) -> None:
+    assert agents_of(rig, 4, ("zone", "CLUSTER", "a"), ("hostname", "UNIQUE", None)) == [0, 1]
+    allowed = views.allowed(rig.machine, "/demo/web", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4, dtype=np.uint8))
+    assert allowed is not None and allowed.tolist() == [0, 0, 0, 0]
+
+
+def test_a_new_version_may_go_where_the_old_one_is(rig: Rig) -> None:
+    assert agents_of(rig, 4, ("hostname", "UNIQUE", None)) == [0, 1, 2, 3]
+    rig.say(rig.master.of("services"), State.RUNNING)
+    rig.now_ms += 1
+    assert agents_of(rig, 4, ("hostname", "UNIQUE", None), shell="new", replace=True) == [0, 1, 2, 3]
+
+
+def with_port(path: str, port: int) -> dict[str, Any]:
+    container = ContainerTemplate("app", shell="serve", endpoints=(EndpointTemplate("http", host_port=port),))
+    made = Template(path, "pod", (container,), request=(100, 16, 0, 0, 1))
+    return {"template": made.to_wire(), "body": {}, "instances": 3}
+
+
+def test_two_instances_with_the_same_port_of_their_own_choice_are_on_two_agents(rig: Rig) -> None:
+    rig.master.usable = [1, 1, 0, 0]
+    rig.ask(PutService, **with_port("/a", 8080))
+    rig.ask(PutService, **with_port("/b", 8080))
+    rig.ask(PutService, **{**with_port("/c", 8081), "instances": 1})
+    rig.ask(PutService, **with_port("/d", 0))
+    assert [launch[2] for launch in rig.master.launches] == [0, 1, 0, 0, 0, 0]
+
+
+def test_two_services_that_come_at_once_do_not_get_the_same_port() -> None:
+    rig = Rig(Services, [])
+    for path in ("/a", "/b"):
+        rig.ask(PutService, **with_port(path, 8080))
+    rig.ask(PutService, **spec(2))
+    rig.master.total, rig.master.free = [AGENT] * 4, [list(AGENT) for _ in range(4)]
+    rig.master.usable, rig.master.sessions, rig.master.attributes = [1] * 4, [1] * 4, ZONES
+    rig.restart()
+    paths = [(one["agent"], one["path"]) for path in ("/a", "/b") for one in views.instances(rig.machine, path)]
+    assert [agent for agent, _ in sorted(paths)] == [0, 1, 2, 3]
+    assert len(views.instances(rig.machine, "/demo/web")) == 2
+
+
+def test_services_with_and_without_constraints_are_placed_by_priority() -> None:
+    rig = Rig(Services, [])
+    rig.ask(PutService, **spec(4, path="/low", cpus_milli=400, priority=-1))
+    rig.ask(PutService, **spec(1, path="/high", cpus_milli=400, priority=2))
+    unique = (ConstraintTemplate("hostname", "UNIQUE"),)
+    rig.ask(PutService, **spec(4, path="/middle", cpus_milli=400, priority=1, constraints=unique))
+    zone = (ConstraintTemplate("zone", "IS", "b"),)
+    rig.ask(PutService, **spec(1, path="/zone", cpus_milli=400, constraints=zone))
+    rig.master.total, rig.master.free = [AGENT] * 3, [list(AGENT) for _ in range(3)]
+    rig.master.usable, rig.master.sessions, rig.master.attributes = [1] * 3, [1] * 3, ZONES[:3]
+    rig.restart()
+    found = {path: len(views.instances(rig.machine, path)) for path in ("/low", "/high", "/middle", "/zone")}
+    assert found == {"/low": 1, "/high": 1, "/middle": 3, "/zone": 1}
