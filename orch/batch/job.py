@@ -1,0 +1,50 @@
+"""One job: what was submitted. What became of its pods is in the columns of the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from orch.model.messages import EMPTY_I64, I64
+
+
+@dataclass(slots=True)
+class Job:
+    """A submitted job. template: its number in the ledger's templates, -1 once the job has finished.
+
+    request: what one pod takes, by resource column. needs: what its pods ask of an agent beyond plain processes.
+    body: the spec as it was sent, encoded. env_off int64[count + 1] or empty, env_blob: the pods' own environments,
+    dropped at the end.
+    """
+
+    number: int
+    path: str
+    user: str
+    template: int
+    request: tuple[int, ...]
+    needs: tuple[str, ...]
+    body: bytes
+    gang: int
+    priority: int
+    env_off: I64
+    env_blob: bytes
+
+    def drop_payload(self) -> None:
+        """The job has ended: nothing of it will be launched again."""
+        self.template = -1
+        self.env_off = EMPTY_I64
+        self.env_blob = b""
+
+    def to_list(self) -> list[Any]:
+        """For a snapshot."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    @staticmethod
+    def from_list(image: list[Any]) -> Job:
+        """The job of `to_list`."""
+        job = Job(*image)
+        job.request, job.needs = tuple(job.request), tuple(job.needs)
+        job.env_off = np.asarray(job.env_off, dtype=np.int64)
+        return job

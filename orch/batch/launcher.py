@@ -1,0 +1,305 @@
+"""From waiting pods to accepted ones: what is asked of the master, what is matched onto an offer, what comes back.
+
+All of it is derived from the ledger, and from what is on its way to the master.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from orch.batch.job import Job
+from orch.batch.ledger import Ledger
+from orch.batch.pending import Pending
+from orch.batch.queue import Key, Queue, Taken, joined
+from orch.model.ids import parent_group
+from orch.model.messages import EMPTY_I32, I32, I64, Accept, Demand, OfferBatch, Payload
+from orch.model.payload import empty, take_env
+from orch.model.resources import R
+from orch.model.states import State
+from orch.placement import Demand as Asked
+from orch.placement.offered import Offered, most_pods, rows_by_group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InFlight:
+    """An accept that the master has not answered. ids int64[k], agents int32[k]; the pods of `parts`, in this order."""
+
+    ids: I64
+    agents: I32
+    parts: list[Taken]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """One queue's share of a match: agents int32[k] for the first pods of its jobs."""
+
+    queue: Queue
+    agents: I32
+
+
+class Launcher:
+    """Queues of waiting pods, and accepts on their way."""
+
+    def __init__(self, ledger: Ledger, framework: str) -> None:
+        self._ledger = ledger
+        self._framework = framework
+        self._pending: dict[int, Pending] = {}
+        self._queues: dict[Key, Queue] = {}
+        self._of_job: dict[int, list[Key]] = {}
+        """The queues that a job is in."""
+        self._offered = Offered()
+        self._in_flight: deque[InFlight] = deque()
+        self._changed = True
+        self._told: dict[Key, int] | None = None
+        """What the master was last asked for."""
+
+    # ---- what waits ----------------------------------------------------------------------------------------------
+
+    def rebuild(self) -> None:
+        """Start again from the ledger; nothing is on its way."""
+        self._pending, self._queues, self._of_job = {}, {}, {}
+        self._offered, self._in_flight = Offered(), deque()
+        self._changed, self._told = True, None
+        jobs = self._ledger.jobs
+        for at, job in enumerate(self._ledger.by_number.values()):
+            if not jobs["finished_ms"][at] and not jobs["stopped"][at]:
+                states = self._ledger.pods["state"][self._ledger.rows(at)]
+                waiting = np.flatnonzero(states == State.SCHEDULED)
+                self._pending[job.number] = Pending.of(waiting, len(states), job.gang)
+                self._queue_up(job)
+
+    def add(self, number: int) -> None:
+        """A job that was just submitted: all its pods wait."""
+        job = self._ledger.by_number[number]
+        count = int(self._ledger.jobs["count"][self._ledger.jobs.at(number)])
+        self._pending[number] = Pending(count, job.gang)
+        self._queue_up(job)
+
+    def put_back(self, number: int, indexes: I64) -> None:
+        """Pods of a job that is not stopped wait (again)."""
+        self._pending[number].put(indexes)
+        self._queue_up(self._ledger.by_number[number])
+
+    def drop(self, number: int) -> I64:
+        """Nothing of this job is launched any more; returns the indexes int64[k] of what waited."""
+        waiting = self._pending.pop(number).clear()
+        for key in self._of_job.pop(number, []):
+            self._set(key, number, 0)
+        return waiting
+
+    def on_the_way(self) -> I64:
+        """int64[k]: ids in accepts that the master has not answered."""
+        return joined([flight.ids for flight in self._in_flight])
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._pending
+
+    def check(self) -> None:
+        """Assert that every pod that is SCHEDULED waits or is on its way, and no other; and that queues add up."""
+        flying = self.on_the_way()
+        totals: dict[Key, int] = {}
+        jobs = self._ledger.jobs
+        for at, job in enumerate(self._ledger.by_number.values()):
+            scheduled = self._ledger.ids_in(at, self._ledger.pods["state"][self._ledger.rows(at)] == State.SCHEDULED)
+            if job.number not in self._pending:
+                assert np.all(np.isin(scheduled, flying)), f"pods of job {job.number} are forgotten"
+                continue
+            waiting = self._pending[job.number].indexes() + jobs["first_id"][at]
+            assert not np.any(np.isin(waiting, flying)), f"pods of job {job.number} wait and are on their way"
+            ours = flying[np.isin(flying, scheduled)]
+            both = np.sort(np.concatenate([waiting, ours]), kind="stable")
+            assert np.array_equal(both, scheduled), f"job {job.number}: not what is SCHEDULED waits"
+            for size, pods in [] if job.needs else self._pending[job.number].rows():
+                key = (parent_group(job.path), job.request, size, job.priority)
+                totals[key] = totals.get(key, 0) + pods
+        assert totals == {key: queue.total for key, queue in self._queues.items()}, "queues do not add up"
+        for queue in self._queues.values():
+            assert queue.jobs == sorted(queue.waiting) and sum(queue.waiting.values()) == queue.total
+
+    def _queue_up(self, job: Job) -> None:
+        """Bring the queues in line with what waits of a job. A job that no agent can run is in none."""
+        if job.needs:
+            return
+        group = parent_group(job.path)
+        rows = {(group, job.request, size, job.priority): pods for size, pods in self._pending[job.number].rows()}
+        for key in self._of_job.get(job.number, []):
+            if key not in rows:
+                self._set(key, job.number, 0)
+        for key, pods in rows.items():
+            self._set(key, job.number, pods)
+        self._of_job[job.number] = list(rows)
+
+    def _set(self, key: Key, number: int, pods: int) -> None:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = Queue(*key)
+        queue.set(number, pods)
+        if not queue.total:
+            del self._queues[key]
+        self._changed = True
+
+    # ---- what is asked for ---------------------------------------------------------------------------------------
+
+    def news(self) -> Demand | None:
+        """All that waits, one row a queue; None where the master was asked for just that.
+
+        Pods that were offered, accepted and refused are no news: the master knows of them. While it owes an answer,
+        nothing is said: what is on its way would have to be taken back.
+        """
+        if not self._changed or self._in_flight:
+            return None
+        self._changed = False
+        asked = {key: queue.total for key, queue in self._queues.items()}
+        if asked == self._told:
+            return None
+        self._told = asked
+        queues = list(self._queues.values())
+        groups = list(dict.fromkeys(queue.group for queue in queues))
+        place = {group: at for at, group in enumerate(groups)}
+        return Demand(
+            framework=self._framework,
+            groups=groups,
+            group=np.array([place[queue.group] for queue in queues], dtype=np.int32),
+            requests=_requests(queues),
+            counts=np.array([queue.total for queue in queues], dtype=np.int64),
+            gangs=np.array([queue.gang for queue in queues], dtype=np.int32),
+            priorities=np.array([queue.priority for queue in queues], dtype=np.int32),
+        )
+
+    # ---- what is accepted ----------------------------------------------------------------------------------------
+
+    def accept(self, offer: OfferBatch) -> Accept:
+        """Match what waits onto an offer. What is accepted waits no more; without any it is a pass."""
+        queues = list(self._queues.values())
+        self._offered.update(offer)
+        chosen: list[Chosen] = []
+        for turn, rows in rows_by_group([queue.group for queue in queues], offer.groups):
+            chosen += self._match([queues[row] for row in rows], offer.headroom[turn])
+        return self._accept_of(chosen, offer) if chosen else self._pass()
+
+    def _match(self, queues: list[Queue], headroom: I64) -> list[Chosen]:
+        cluster = self._offered.cluster
+        assert cluster is not None
+        requests, gangs = _requests(queues), np.array([queue.gang for queue in queues], dtype=np.int32)
+        totals = np.array([queue.total for queue in queues], dtype=np.int64)
+        asked = Asked.of(
+            np.arange(len(queues), dtype=np.int32),
+            most_pods(requests, totals, gangs, headroom),
+            gangs,
+            np.array([queue.priority for queue in queues], dtype=np.int32),
+        )
+        match = cluster.match(requests, asked, headroom=headroom)
+        return [
+            Chosen(queues[row], match.agent[asked.offset[row] : asked.offset[row] + match.placed[row]])
+            for row in np.flatnonzero(match.placed).tolist()
+        ]
+
+    def _accept_of(self, chosen: list[Chosen], offer: OfferBatch) -> Accept:
+        sizes = np.array([len(share.agents) for share in chosen], dtype=np.int64)
+        agents = np.concatenate([share.agents for share in chosen])
+        groups = list(dict.fromkeys(share.queue.group for share in chosen))
+        place = {group: at for at, group in enumerate(groups)}
+        parts = [part for share in chosen for part in self._take(share.queue, len(share.agents))]
+        ids, attempts = self._numbers_of(parts)
+        self._in_flight.append(InFlight(ids, agents, parts))
+        return Accept(
+            framework=self._framework,
+            ids=ids,
+            attempts=attempts,
+            agents=agents,
+            sessions=offer.sessions[agents],
+            shape=np.repeat(np.arange(len(chosen), dtype=np.int32), sizes),
+            requests=_requests([share.queue for share in chosen]),
+            gangs=_gang_numbers(chosen),
+            groups=groups,
+            group=np.repeat(np.array([place[share.queue.group] for share in chosen], dtype=np.int32), sizes),
+            priorities=np.repeat(np.array([share.queue.priority for share in chosen], dtype=np.int32), sizes),
+            payload=self.payload(parts),
+        )
+
+    def _take(self, queue: Queue, pods: int) -> list[Taken]:
+        parts = []
+        for number, share in queue.first(pods):
+            parts.append(Taken(number, self._pending[number].take(queue.gang, share)))
+            self._queue_up(self._ledger.by_number[number])
+        return parts
+
+    def _numbers_of(self, parts: list[Taken]) -> tuple[I64, I32]:
+        """(ids int64[k], attempts int32[k]) of the launches to come."""
+        jobs = self._ledger.jobs
+        ids = joined([part.indexes + jobs["first_id"][jobs.at(part.job)] for part in parts])
+        _, rows = jobs.locate(ids)
+        return ids, self._ledger.pods["attempt"][rows].astype(np.int32) + np.int32(1)
+
+    def payload(self, parts: list[Taken]) -> Payload:
+        """What these pods are to run; at least one."""
+        jobs = [self._ledger.by_number[part.job] for part in parts]
+        sizes = np.array([len(part.indexes) for part in parts], dtype=np.int64)
+        offsets, blobs = [np.zeros(1, dtype=np.int64)], []
+        end = 0
+        for job, part in zip(jobs, parts, strict=True):
+            if len(job.env_off) == 0:
+                offsets.append(np.full(len(part.indexes), end, dtype=np.int64))
+                continue
+            off, blob = take_env(job.env_off, job.env_blob, part.indexes)
+            offsets.append(off[1:] + end)
+            blobs.append(blob)
+            end += len(blob)
+        numbers = dict.fromkeys(job.template for job in jobs)
+        return Payload(
+            templates={number: self._ledger.templates.wire(number) for number in numbers},
+            template=np.repeat(np.array([job.template for job in jobs], dtype=np.int32), sizes),
+            index=joined([part.indexes for part in parts]),
+            job=np.repeat(np.array([job.number for job in jobs], dtype=np.int64), sizes),
+            env_off=np.concatenate(offsets),
+            env_blob=b"".join(blobs),
+        )
+
+    def _pass(self) -> Accept:
+        nothing = np.empty(0, dtype=np.int64)
+        return Accept(
+            framework=self._framework,
+            ids=nothing,
+            attempts=EMPTY_I32,
+            agents=EMPTY_I32,
+            sessions=nothing,
+            shape=EMPTY_I32,
+            requests=_requests([]),
+            gangs=EMPTY_I32,
+            groups=[],
+            group=EMPTY_I32,
+            priorities=EMPTY_I32,
+            payload=empty(),
+        )
+
+    # ---- what the master says ------------------------------------------------------------------------------------
+
+    def answered(self, ids: I64) -> InFlight | None:
+        """The accept that a result of these ids answers: the oldest one. None for one of before a restart."""
+        if not self._in_flight or not np.array_equal(self._in_flight[0].ids, ids):
+            return None
+        return self._in_flight.popleft()
+
+    def refused(self, agents: I32) -> None:
+        """What was accepted on these agents was not committed."""
+        self._offered.refuse(agents)
+
+
+def _requests(queues: list[Queue]) -> I32:
+    return np.array([queue.request for queue in queues], dtype=np.int32).reshape(len(queues), R)
+
+
+def _gang_numbers(chosen: list[Chosen]) -> I32:
+    """int32[k]: a number for each block that launches whole or not at all, -1 for pods alone."""
+    numbers, first = [], 0
+    for share in chosen:
+        size, k = share.queue.gang, len(share.agents)
+        if size == 1:
+            numbers.append(np.full(k, -1, dtype=np.int32))
+        else:
+            numbers.append((np.arange(k) // size + first).astype(np.int32))
+            first += k // size
+    return np.concatenate(numbers)
