@@ -1,0 +1,181 @@
+"""What we know, in Marathon's words: pods with their status, apps with their counts and tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+_READ_ONLY = ("version", "versionInfo")
+
+_POD_STATES = {
+    "SCHEDULED": "PENDING",
+    "STAGING": "STAGING",
+    "STARTING": "STAGING",
+    "RUNNING": "STABLE",
+    "KILLING": "TERMINAL",
+    "UNREACHABLE": "DEGRADED",
+}
+_TASK_STATES = {"UNREACHABLE": "TASK_UNREACHABLE", "DROPPED": "TASK_DROPPED"}
+
+
+def timestamp(at_ms: int | None) -> str:
+    """`2026-11-23T09:00:00.000Z`."""
+    return datetime.fromtimestamp((at_ms or 0) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def deployment_id(path: str, index: int) -> str:
+    """A name for the change that the journal has at an index."""
+    return str(uuid.UUID(bytes=hashlib.sha256(f"{path}@{index}".encode()).digest()[:16]))
+
+
+def writable(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec without what only the cluster says."""
+    return {name: value for name, value in spec.items() if name not in _READ_ONLY}
+
+
+def pod(spec: dict[str, Any]) -> dict[str, Any]:
+    """A pod's spec as GET shows it."""
+    return spec
+
+
+def app(spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """An app's spec with the counts of its instances."""
+    states = [row["state"] for row in rows]
+    healthy = [row.get("healthy") for row in rows if row["state"] == "RUNNING"]
+    stamp = timestamp(service["version"])
+    return {
+        **spec,
+        "version": stamp,
+        "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp},
+        "tasksStaged": sum(state in ("STAGING", "STARTING") for state in states),
+        "tasksRunning": states.count("RUNNING"),
+        "tasksHealthy": sum(found is True for found in healthy),
+        "tasksUnhealthy": sum(found is False for found in healthy),
+        "deployments": [],
+    }
+
+
+def task(row: dict[str, Any]) -> dict[str, Any]:
+    """One instance of an app."""
+    endpoints = row.get("endpoints") or []
+    healthy = row.get("healthy")
+    found = {
+        "id": row["name"],
+        "appId": row["path"],
+        "slaveId": row["agent"],
+        "host": row["host"],
+        "state": _TASK_STATES.get(row["state"], f"TASK_{row['state']}"),
+        "stagedAt": timestamp(row.get("launched_ms") or row.get("since_ms")),
+        "startedAt": timestamp(row["started_ms"]) if row.get("started_ms") else None,
+        "version": timestamp(row.get("version")),
+        "ports": [endpoint["port"] for endpoint in endpoints],
+        "ipAddresses": [{"ipAddress": row["host"], "protocol": "IPv4"}] if row.get("host") else [],
+    }
+    if healthy is not None:
+        found["healthCheckResults"] = [
+            {"alive": healthy, "instanceId": row["name"], "consecutiveFailures": 0 if healthy else 1}
+        ]
+    return found
+
+
+def pod_status(
+    spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]], ended: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A pod's status: STABLE when all wanted instances are ready, TERMINAL while it is being deleted, else DEGRADED."""
+    whole = service["ready"] >= service["instances"]
+    state = "TERMINAL" if service["deleting"] else "STABLE" if whole else "DEGRADED"
+    since = timestamp(service["since_ms"])
+    containers = {container["name"]: container for container in spec.get("containers", ())}
+    found = {
+        "id": service["id"],
+        "spec": spec,
+        "status": state,
+        "statusSince": since,
+        "instances": [_instance(row, containers) for row in rows],
+        "terminationHistory": [_termination(row) for row in ended],
+        "lastUpdated": since,
+        "lastChanged": since,
+    }
+    if service["note"]:
+        found["message"] = service["note"]
+    return found
+
+
+def _instance(row: dict[str, Any], specs: dict[str, Any]) -> dict[str, Any]:
+    since = timestamp(row["since_ms"])
+    state = _POD_STATES.get(row["state"], "TERMINAL")
+    if state == "STABLE" and row.get("healthy") is False:
+        state = "DEGRADED"
+    found: dict[str, Any] = {
+        "id": row["name"],
+        "status": state,
+        "statusSince": since,
+        "conditions": _conditions(row.get("healthy"), since),
+        "resources": _resources([spec.get("resources", {}) for spec in specs.values()]),
+        "networks": [],
+        "containers": [_container(row, one, specs.get(one["name"], {})) for one in row.get("containers") or ()],
+        "specReference": f"/v2/pods{row['path']}::versions/{timestamp(row.get('version'))}",
+        "localVolumes": [],
+        "lastUpdated": since,
+        "lastChanged": since,
+    }
+    if row["agent"] is not None:
+        found |= {"agentHostname": row["host"], "agentId": row["agent"]}
+    if row["note"]:
+        found["message"] = row["note"]
+    return found
+
+
+def _container(row: dict[str, Any], told: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    since = timestamp(row["since_ms"])
+    endpoints = [one for one in row.get("endpoints") or () if one.get("container") == told["name"]]
+    found: dict[str, Any] = {
+        "name": told["name"],
+        "status": f"TASK_{told.get('state', row['state'])}",
+        "statusSince": since,
+        "containerId": f"{row['name']}.{told['name']}",
+        "conditions": _conditions(told.get("healthy"), since),
+        "endpoints": [
+            {"name": one["name"], "allocatedHostPort": one["port"], "healthy": told.get("healthy")} for one in endpoints
+        ],
+        "resources": spec.get("resources", {}),
+        "lastUpdated": since,
+        "lastChanged": since,
+    }
+    if told.get("exit_code") is not None:
+        found["termination"] = {"exitCode": told["exit_code"], "message": told.get("message") or ""}
+    return found
+
+
+def _termination(row: dict[str, Any]) -> dict[str, Any]:
+    ended = timestamp(row["ended_ms"])
+    containers = [
+        {
+            "containerId": f"{row['name']}.{one['name']}",
+            "name": one["name"],
+            "lastKnownState": f"TASK_{one.get('state', row['state'])}",
+            "termination": {"exitCode": one.get("exit_code"), "message": one.get("message") or ""},
+        }
+        for one in row.get("containers") or ()
+    ]
+    return {
+        "instanceId": row["name"],
+        "startedAt": timestamp(row.get("started_ms")),
+        "terminatedAt": ended,
+        "message": row["note"] or "",
+        "containers": containers,
+    }
+
+
+def _conditions(healthy: bool | None, since: str) -> list[dict[str, Any]]:
+    if healthy is None:
+        return []
+    value = "true" if healthy else "false"
+    return [{"name": "healthy", "value": value, "lastUpdated": since, "lastChanged": since}]
+
+
+def _resources(parts: list[dict[str, Any]]) -> dict[str, float]:
+    names = ("cpus", "mem", "disk", "gpus")
+    return {name: round(sum(float(part.get(name, 0)) for part in parts), 3) for name in names}

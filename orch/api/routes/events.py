@@ -1,0 +1,85 @@
+"""The event stream: server-sent events with ids, `since`, filters, and a `gap` where a reader fell behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from orch.api.follower import Event, Filter
+from orch.api.room import Room
+from orch.api.routes.common import TheRoom
+from orch.model.errors import UsageError
+
+router = APIRouter(tags=["cluster"])
+_NO_NTH = 2**62
+
+_DOC: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.get("/v2/events", summary="What happens, as it happens", responses=_DOC)
+async def events(
+    room: TheRoom,
+    since: Annotated[str | None, Query(description="Begin after this index, or after the event of this id.")] = None,
+    type: Annotated[list[str] | None, Query(description="Only events of these types.")] = None,
+    about: Annotated[str | None, Query(description="Only events about this path, job, instance or agent.")] = None,
+    follow: Annotated[bool, Query(description="False: end with what has happened by now.")] = True,
+    last_event_id: Annotated[str | None, Header(description="As `since`; browsers send it.")] = None,
+) -> StreamingResponse:
+    """Each has an id (`INDEX.N`), a type, and data `{index, at_ms, ...}`. A `gap` event says that events are missing
+    for this reader, and from which index on: read the present state again."""
+    room.check_streams()
+    begin = parse_since(since if since is not None else last_event_id)
+    if begin is None and not follow:
+        begin = room.follower.oldest
+    stream = _stream(room, wanted(type, about), begin, follow)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+async def _stream(room: Room, select: Filter, since: tuple[int, int] | None, follow: bool) -> AsyncIterator[bytes]:
+    with room.stream():
+        subscription = room.follower.subscribe(select, since, room.settings.queued_events)
+        try:
+            yield b": connected\n\n"
+            while True:
+                event = await subscription.next(room.settings.ping_ms if follow else 0)
+                if event is not None:
+                    yield written(event)
+                elif subscription.closed or not follow:
+                    return
+                else:
+                    yield b": ping\n\n"
+        finally:
+            subscription.close()
+
+
+def written(event: Event) -> bytes:
+    """One event on the wire."""
+    data = json.dumps({"index": event.index, "at_ms": event.at_ms, **event.data}, separators=(",", ":"))
+    return f"id: {event.id}\nevent: {event.type}\ndata: {data}\n\n".encode()
+
+
+def parse_since(text: str | None) -> tuple[int, int] | None:
+    """`"17"` -> after everything of index 17; `"17.3"` -> after that event. Raises UsageError."""
+    if text is None or text == "":
+        return None
+    index, _, nth = text.partition(".")
+    if not index.isdigit() or (nth and not nth.isdigit()) or len(text) > 40:
+        raise UsageError(f"since={text!r} is neither an index nor an event's id such as 17.3.")
+    return int(index), int(nth) if nth else _NO_NTH
+
+
+def wanted(types: list[str] | None, about: str | None) -> Filter:
+    """Whether an event is asked for. A gap always is."""
+
+    def select(event: Event) -> bool:
+        if event.type == "gap":
+            return True
+        if types and event.type not in types:
+            return False
+        return about is None or any(str(event.data.get(name)) == about for name in ("path", "job", "instance", "agent"))
+
+    return select

@@ -1,0 +1,155 @@
+"""Why something is not running: which agents are ruled out by what, how near the nearest comes, or what else it
+waits for.
+
+Always `{id, agents, feasible, ruled_out, nearest, never, sentence, waiting}`: each agent is counted once, in
+`feasible` or in `ruled_out`. `waiting`: null (nothing of it waits), `agents`, `resources`, `turn`,
+`backoff` (after a failure), `change` (older instances go first), `needs` or `launch`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from orch import placement
+from orch.api import reads
+from orch.machine.host import Host
+from orch.master import views as master_views
+from orch.model.errors import UsageError
+from orch.model.specs.template import Template
+from orch.model.states import State
+from orch.model.words import needs_sentence
+
+_ON_THE_WAY = (State.STAGING.name, State.STARTING.name)
+
+
+def of_template(host: Host, template: Template) -> dict[str, Any]:
+    """For a spec that is not submitted yet: whether it would fit now."""
+    allowed = reads.template_allowed(host, template)
+    found = _explained(host, template.path, list(template.request), max(template.gang, 1), allowed)
+    if template.needs:
+        return _needs(found, needs_sentence(template.path, template.needs))
+    return found
+
+
+def fits(found: dict[str, Any], gang: int) -> bool:
+    """Whether one pod, or one whole gang, would be placed now."""
+    return bool(found["feasible"]) and (gang <= 1 or found["room"] >= gang)
+
+
+def of_thing(host: Host, identity: str) -> dict[str, Any]:
+    """For a service, a job or an instance by its id. Raises NotFoundError, UsageError."""
+    thing = reads.find(host, identity)
+    if thing["kind"] == "service":
+        return _of_service(host, thing)
+    if thing["kind"] == "job":
+        return _of_job(host, thing)
+    if thing["kind"] == "instance":
+        return _of_instance(host, thing)
+    raise UsageError(f"{identity} is an agent; why is asked of services, jobs and instances.")
+
+
+def _of_job(host: Host, job: dict[str, Any], identity: Any = None) -> dict[str, Any]:
+    identity = job["id"] if identity is None else identity
+    shapes = reads.job_waiting(host, job["job"])
+    if not shapes:
+        found = _explained(host, identity, job["request"], max(job["gang"], 1), None)
+        return {**found, "waiting": None, "sentence": _nothing_waits(f"job {job['job']}", job)}
+    shape = shapes[0]
+    found = _explained(host, identity, shape["request"], shape["gang"], None)
+    found["count"] = sum(one["count"] for one in shapes)
+    if shape["sentence"]:
+        return _needs(found, shape["sentence"])
+    return found
+
+
+def _of_service(host: Host, service: dict[str, Any], identity: Any = None) -> dict[str, Any]:
+    identity = service["id"] if identity is None else identity
+    waiting = reads.service_waiting(host, service["id"])
+    template = reads.service_template(host, service["id"])
+    allowed = reads.service_allowed(host, service["id"])
+    found = _explained(host, identity, list(template.request), 1, allowed)
+    if waiting is None:
+        return {**found, "waiting": None, "sentence": _service_sentence(service)}
+    found["count"] = waiting["count"]
+    if waiting["kind"] == "needs":
+        return _needs(found, waiting["sentence"])
+    if waiting["kind"] == "backoff":
+        left_s = max(0.0, waiting["until_ms"] / 1000 - time.time())
+        sentence = f"{waiting['sentence']}; {left_s:.1f} s are left"
+        return {**found, "waiting": "backoff", "until_ms": waiting["until_ms"], "sentence": sentence}
+    if waiting["kind"] == "change":
+        return {**found, "waiting": "change", "sentence": waiting["sentence"]}
+    return found
+
+
+def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
+    if row.get("job") is not None:
+        job = reads.job(host, row["job"])
+        assert job is not None
+        if row["state"] == State.SCHEDULED.name and not job["stopped"]:
+            return _of_job(host, job, row["name"])
+        found = _explained(host, row["name"], job["request"], max(job["gang"], 1), None)
+    else:
+        request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
+        found = _explained(host, row["name"], request, 1, None)
+    waiting = "launch" if row["state"] in _ON_THE_WAY else None
+    return {**found, "waiting": waiting, "sentence": _instance_sentence(row)}
+
+
+def _explained(host: Host, identity: Any, request: list[int] | None, gang: int, allowed: Any) -> dict[str, Any]:
+    columns = _columns(host)
+    asked = np.array(request if request is not None else [0] * columns.total.shape[1], dtype=np.int32)
+    why = placement.explain(asked, columns.free, columns.total, columns.usable, allowed, gang)
+    found = why.to_dict(columns.names, id=identity)
+    found["gang"], found["room"] = why.gang, why.room if gang > 1 else why.feasible
+    if why.agents == 0:
+        return {**found, "waiting": "agents"}
+    if found["feasible"] and (gang <= 1 or why.room >= gang):
+        sentence = f"{found['sentence']}; its turn comes with the next offers"
+        return {**found, "waiting": "turn", "sentence": sentence}
+    return {**found, "waiting": "resources"}
+
+
+def _columns(host: Host) -> master_views.AgentColumns:
+    return master_views.columns(reads.master_of(host))
+
+
+def _needs(found: dict[str, Any], sentence: str) -> dict[str, Any]:
+    """What no agent can do rules all of them out."""
+    ruled_out = [{"predicate": "needs", "agents": found["agents"]}] if found["agents"] else []
+    never = found["agents"] > 0
+    return {
+        **found, "feasible": 0, "room": 0, "ruled_out": ruled_out, "nearest": None, "never": never, "waiting": "needs",
+        "sentence": sentence,
+    }  # fmt: skip
+
+
+def _nothing_waits(what: str, thing: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in thing["states"].items() if count)
+    return f"nothing of {what} waits: {counts or 'it has no instances'}"
+
+
+def _service_sentence(service: dict[str, Any]) -> str:
+    if service["deleting"]:
+        return f"service {service['id']} is being stopped: {service['running']} of its instances still run"
+    unready = service["instances"] - service["ready"]
+    if unready > 0:
+        note = f" ({service['note']})" if service["note"] else ""
+        return (
+            f"all instances of {service['id']} are placed; {unready} of {service['instances']} are not ready yet{note}"
+        )
+    return _nothing_waits(f"service {service['id']}", service)
+
+
+def _instance_sentence(row: dict[str, Any]) -> str:
+    where = f" on {row['agent']}" if row["agent"] else ""
+    state = row["state"]
+    if state == State.RUNNING.name and row.get("healthy") is False:
+        return f"{row['name']} runs{where}, and its health checks fail"
+    if state in _ON_THE_WAY:
+        return f"{row['name']} is placed{where}, and is being started"
+    words = f"{row['name']} is {state}{where}"
+    return f"{words}: {row['note']}" if row["note"] else words

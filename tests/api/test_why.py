@@ -1,0 +1,134 @@
+"""Why something is not running: as data, each agent counted once, and as a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import orch
+from tests.api.world import World
+
+SMALL = [2000, 1000, 1000, 0, 10]
+
+
+def why(world: World, identity: str | int) -> dict[str, Any]:
+    answer = httpx.get(f"{world.url}/v2/why/{str(identity).lstrip('/')}", headers=world.headers())
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    assert found["agents"] == found["feasible"] + sum(one["agents"] for one in found["ruled_out"])
+    return found
+
+
+def pod(path: str = "/demo/web", **more: Any) -> orch.Pod:
+    container = {"cpus": 0.1, "mem": 32, **more.pop("container", {})}
+    return orch.Pod(path, containers=[orch.Container("app", cmd="serve", **container)], **more)
+
+
+def test_a_job_that_no_agent_could_ever_hold(world: World) -> None:
+    job = world.cluster.submit("/demo/impossible", cmd="true", cpus=1000, mem=16)
+    found = why(world, job.number)
+    assert (found["id"], found["agents"], found["feasible"], found["never"]) == (job.number, 2, 0, True)
+    assert found["ruled_out"] == [{"predicate": "cpus", "agents": 2}]
+    assert found["nearest"] == {"agent": "a1", "resource": "cpus", "asked": 1000, "free": 4}
+    assert found["sentence"].startswith("2 agents: 2 have too few cpus (asked 1000, most on one agent: 4)")
+    assert found["waiting"] == "resources"
+    assert why(world, "/demo/impossible")["sentence"] == found["sentence"]
+    assert why(world, "demo_impossible.j1.0")["id"] == "demo_impossible.j1.0"
+
+
+def test_a_job_that_waits_for_room(tmp_path: Path) -> None:
+    with World(tmp_path, agents=2, total=SMALL) as world:
+        world.cluster.submit("/demo/first", cmd="sleep 100", cpus=2, mem=10, count=2).wait(10, until="running")
+        second = world.cluster.submit("/demo/second", cmd="true", cpus=1, mem=10, count=7)
+        found = why(world, second.number)
+        assert found["never"] is False and found["waiting"] == "resources" and found["count"] == 7
+        assert found["nearest"]["free"] == 0
+
+
+def test_a_gang_that_waits_for_room_for_all(tmp_path: Path) -> None:
+    with World(tmp_path, agents=2, total=SMALL) as world:
+        job = world.cluster.submit("/demo/gang", cmd="true", cpus=2, mem=10, count=3, gang=3)
+        found = why(world, job.number)
+        assert (found["gang"], found["room"], found["feasible"]) == (3, 2, 2)
+        assert "a gang of 3 is placed whole or not at all, and there is room for 2" in found["sentence"]
+
+
+def test_a_job_of_which_nothing_waits(world: World) -> None:
+    job = world.cluster.submit("/demo/job", cmd="sleep 100", count=3, cpus=0.1)
+    job.wait(10, until="running")
+    found = why(world, job.number)
+    assert found["waiting"] is None and found["sentence"] == "nothing of job 1 waits: 3 running"
+    one = why(world, "demo_job.j1.1")
+    assert one["waiting"] is None and one["sentence"].startswith("demo_job.j1.1 is RUNNING on a")
+
+
+def test_a_service_that_its_constraints_keep_waiting(world: World) -> None:
+    world.cluster.run(pod(constraints=[("hostname", "UNIQUE")]), instances=3)
+    found = why(world, "/demo/web")  # Both agents have one hostname.
+    assert found["ruled_out"] == [{"predicate": "constraint", "agents": 2}] and found["count"] == 2
+    assert found["never"] is False
+
+
+def test_a_service_that_asks_for_what_no_agent_can_do(world: World) -> None:
+    world.cluster.run(pod(container={"image": "alpine"}))
+    found = why(world, "/demo/web")
+    assert found["waiting"] == "needs" and found["never"] is True and found["ruled_out"][0]["agents"] == 2
+    with pytest.raises(orch.UnplaceableError):
+        world.cluster.run(pod("/demo/other", container={"image": "alpine"}), now=True)
+
+
+def test_a_service_that_is_well_and_one_that_is_being_started(world: World) -> None:
+    world.cluster.run(pod(), instances=2).wait(10)
+    assert why(world, "/demo/web")["sentence"] == "nothing of service /demo/web waits: 2 running"
+    for agent in world.agents.values():
+        agent.paused = True
+    world.cluster.run(pod("/demo/slow"), instances=1)
+    assert "1 of 1 are not ready yet" in why(world, "/demo/slow")["sentence"]
+    one = why(world, "demo_slow.1")
+    assert one["waiting"] == "launch" and "is being started" in one["sentence"]
+
+
+def test_without_agents(tmp_path: Path) -> None:
+    with World(tmp_path, agents=0) as world:
+        job = world.cluster.submit("/demo/job", cmd="true", cpus=1000)
+        found = why(world, job.number)
+        assert (found["agents"], found["never"], found["waiting"]) == (0, False, "agents")
+        assert "there are no agents" in found["sentence"]
+        with pytest.raises(orch.UnplaceableError, match="there are no agents"):
+            world.cluster.submit("/demo/job", cmd="true", now=True)
+
+
+def test_drained_agents_are_ruled_out_and_not_for_good(world: World) -> None:
+    world.cluster.drain("a1"), world.cluster.drain("a2")
+    job = world.cluster.submit("/demo/job", cmd="true", cpus=0.1)
+    found = why(world, job.number)
+    assert found["ruled_out"] == [{"predicate": "usable", "agents": 2}] and found["never"] is False
+
+
+def test_what_is_asked_about_must_be_there(world: World) -> None:
+    for unknown in ("/demo/none", "99", "demo_none.1", "nobody"):
+        answer = httpx.get(f"{world.url}/v2/why/{unknown.lstrip('/')}", headers=world.headers())
+        assert answer.status_code == 404, unknown
+    assert httpx.get(f"{world.url}/v2/why/a1", headers=world.headers()).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("/demo/web", "service"),
+        ("demo/web", "service"),
+        ("/demo/job", "job"),
+        ("1", "job"),
+        ("demo_web.1", "instance"),
+        ("demo_job.j1.0", "instance"),
+        ("a2", "agent"),
+    ],
+)
+def test_an_id_is_found_whatever_it_is_of(world: World, text: str, kind: str) -> None:
+    world.cluster.run(pod(), instances=1).wait(10)
+    world.cluster.submit("/demo/job", cmd="true", cpus=0.1).wait(10)
+    found = httpx.get(f"{world.url}/v2/find", params={"id": text}, headers=world.headers()).json()
+    assert found["kind"] == kind
