@@ -1,0 +1,231 @@
+"""Simulated machines (`orch up --simulated`): the real agent's machine and messages; processes only pretend.
+
+A pretended job ends well after ORCH_SIM_MS of its environment (at once without it); a pretended service runs until
+it is stopped, and its health checks pass. Nothing is kept: when the actor dies, its machines have lost what they ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orch.agent import commands as do
+from orch.agent import events
+from orch.agent.agent import Agent
+from orch.machine.commands import Send
+from orch.machine.host import Host
+from orch.model.codec import CodecError, decode, encode
+from orch.model.reasons import NO_EXIT_CODE, Reason
+from orch.model.resources import CPUS, DISK, GPUS, MEM, PORTS, R
+from orch.model.specs.template import Template
+from orch.model.states import State
+from orch.runtime import logs
+from orch.runtime.clock import Clock
+from orch.runtime.link import Item, Link
+from orch.runtime.memory import settle
+from orch.runtime.postman import to_master
+
+PER_ACTOR = 1_000
+RUN_TIME = "ORCH_SIM_MS"
+_SIGTERM = -15
+
+Ints = NDArray[np.int64]
+
+
+def create_hosts(ray: Any, options: dict[str, Any], config: dict[str, Any]) -> list[Any]:
+    """Actors that together host all agents of the configuration, `PER_ACTOR` each."""
+    actor = ray.remote(SimulatedHost)
+    made = []
+    for first in range(0, len(config["agents"]), PER_ACTOR):
+        name = f"simulated-{first // PER_ACTOR}"
+        part = config["agents"][first : first + PER_ACTOR]
+        made.append(actor.options(**options, name=name).remote(part, name))
+    return made
+
+
+class SimulatedHost:
+    """A Ray actor with many simulated machines; to the master it is the postman of all of them."""
+
+    async def __init__(self, agents: list[dict[str, Any]], name: str) -> None:  # type: ignore[misc]  # Ray awaits it
+        logs.configure(name)
+        self._link: Link = to_master(name)
+        clock = Clock()
+        self._machines = {agent["name"]: SimulatedMachine(agent, clock, self._link.send) for agent in agents}
+        for machine in self._machines.values():
+            machine.start()
+        settle()
+
+    async def deliver(self, items: list[Item]) -> None:
+        """From the master, for any of the agents."""
+        for agent, body in items:
+            machine = self._machines.get(agent)
+            if machine is not None:
+                machine.take(body)
+
+    async def stats(self) -> dict[str, Any]:
+        """pid, number of machines and of living processes."""
+        machines = self._machines.values()
+        return {"pid": os.getpid(), "machines": len(machines), "running": sum(len(m.running) for m in machines)}
+
+
+class SimulatedMachine:
+    """One machine. Must be made on a running event loop, whose timers are its clockwork."""
+
+    def __init__(self, agent: dict[str, Any], clock: Clock, send: Callable[[str, bytes], None]) -> None:
+        self._name, self._clock, self._send = agent["name"], clock, send
+        self._loop = asyncio.get_running_loop()
+        self._host = Host([Agent(self._name, secrets.token_hex(6), total_of(agent), agent["attributes"])])
+        self._wake: asyncio.TimerHandle | None = None
+        self.running: dict[tuple[int, int], int] = {}
+        """What runs: (instance, attempt) to its number of containers, 0 for a job."""
+
+    def start(self) -> None:
+        """Register with the master."""
+        self._host.start(self._clock.now_ms())
+        self._settle()
+
+    def take(self, body: bytes) -> None:
+        """One message of the master's."""
+        try:
+            self._tell(decode(body))
+        except CodecError:
+            return  # as if it had been lost on the way
+
+    def _tell(self, event: Any) -> None:
+        self._host.handle(self._clock.now_ms(), "agent", event)
+        self._settle()
+
+    def _settle(self) -> None:
+        host = self._host
+        host.take_records()
+        host.durable(host.index)
+        for outgoing in host.take_commands():
+            self._do(outgoing.command)
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        wake_ms = host.wake_ms()
+        if wake_ms is not None:
+            delay_ms = max(0, wake_ms - self._clock.now_ms())
+            self._wake = self._loop.call_later(delay_ms / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._host.tick(self._clock.now_ms())
+        self._settle()
+
+    def _do(self, command: Any) -> None:
+        match command:
+            case Send():
+                self._send(self._name, encode(command.message))
+            case do.StartJobs():
+                self._start_jobs(command)
+            case do.StartInstance():
+                self._start_instance(command)
+            case do.Stop():
+                self._stop(command)
+            case do.Probe():
+                done = events.Probed(command.id, command.attempt, command.container, command.check, True)
+                self._loop.call_soon(self._tell, done)
+            case do.Ended() | do.ClearJobs():
+                pass
+            case _:
+                raise AssertionError(f"the agent asks for {command}")
+
+    def _start_jobs(self, command: do.StartJobs) -> None:
+        for number, wire in command.payload.templates.items():
+            rows = np.flatnonzero(command.payload.template == number)
+            if len(rows) == 0:
+                continue
+            run_ms = _run_ms(Template.from_wire(wire))
+            ids, attempts = command.ids[rows], command.attempts[rows]
+            started_ms = self._clock.now_ms()
+            if run_ms == 0:
+                self._loop.call_soon(self._end_jobs, ids, attempts, started_ms, State.FINISHED, 0)
+                continue
+            self.running.update(dict.fromkeys(zip(ids.tolist(), attempts.tolist(), strict=True), 0))
+            self._loop.call_soon(self._report, ids, attempts, started_ms, State.RUNNING, NO_EXIT_CODE)
+            self._loop.call_later(run_ms / 1000, self._end_running, ids, attempts, started_ms)
+
+    def _end_running(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int) -> None:
+        """The run time is over for those that were not stopped before."""
+        live = np.array(
+            [
+                self.running.pop(key, None) is not None
+                for key in zip(ids.tolist(), attempts.tolist(), strict=True)
+            ],
+            dtype=bool,
+        )  # fmt: skip
+        self._end_jobs(ids[live], attempts[live], started_ms, State.FINISHED, 0)
+
+    def _end_jobs(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int, state: State, code: int) -> None:
+        if len(ids):
+            self._report(ids, attempts, started_ms, state, code)
+
+    def _report(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int, state: State, code: int) -> None:
+        count = len(ids)
+        reason = {State.RUNNING: Reason.NONE, State.FINISHED: Reason.EXITED}.get(state, Reason.SIGNALED)
+        self._tell(
+            events.JobsChanged(
+                ids=ids,
+                attempts=attempts,
+                states=np.full(count, state, dtype=np.uint8),
+                exit_codes=np.full(count, code, dtype=np.int16),
+                reasons=np.full(count, reason, dtype=np.uint8),
+                started_ms=np.full(count, started_ms, dtype=np.int64),
+                changed_ms=np.full(count, self._clock.now_ms(), dtype=np.int64),
+            )
+        )
+
+    def _start_instance(self, command: do.StartInstance) -> None:
+        containers = len(command.template["containers"])
+        self.running[command.id, command.attempt] = containers
+        for at in range(containers):
+            self._container(command.id, command.attempt, at, State.RUNNING, NO_EXIT_CODE, command.round)
+        template = Template.from_wire(command.template)
+        run_ms = int(command.env.get(RUN_TIME, 0)) or _run_ms(template)
+        if run_ms or template.kind == "job":
+            self._loop.call_later(run_ms / 1000, self._end_instance, command)
+
+    def _end_instance(self, command: do.StartInstance) -> None:
+        containers = self.running.pop((command.id, command.attempt), 0)
+        for at in range(containers):
+            self._container(command.id, command.attempt, at, State.FINISHED, 0, command.round)
+
+    def _container(self, id_: int, attempt: int, at: int, state: State, code: int, turn: int) -> None:
+        reason = {State.RUNNING: Reason.NONE, State.FINISHED: Reason.EXITED}.get(state, Reason.SIGNALED)
+        now_ms = self._clock.now_ms()
+        changed = events.ContainerChanged(id_, attempt, at, int(state), code, int(reason), now_ms, turn)
+        self._loop.call_soon(self._tell, changed)
+
+    def _stop(self, command: do.Stop) -> None:
+        for id_, attempt in zip(command.ids.tolist(), command.attempts.tolist(), strict=True):
+            containers = self.running.pop((id_, attempt), None)
+            if containers is None:
+                continue
+            if containers == 0:
+                ids, attempts = np.array([id_], dtype=np.int64), np.array([attempt], dtype=np.int32)
+                self._loop.call_soon(self._report, ids, attempts, self._clock.now_ms(), State.FAILED, _SIGTERM)
+            for at in range(containers):
+                self._container(id_, attempt, at, State.FAILED, _SIGTERM, 0)
+
+
+def total_of(agent: dict[str, Any]) -> NDArray[np.int32]:
+    """int32[R]: what an agent of the configuration has."""
+    total = np.zeros(R, dtype=np.int32)
+    total[CPUS], total[MEM] = agent["cpus_milli"], agent["mem_mib"]
+    total[DISK], total[GPUS] = agent["disk_mib"], agent["gpus_milli"]
+    total[PORTS] = agent["ports"][1] - agent["ports"][0] + 1
+    return total
+
+
+def _run_ms(template: Template) -> int:
+    """The pretended run time that a template states; 0 for none or nonsense."""
+    env = dict(template.env) | dict(template.containers[0].env)
+    text = env.get(RUN_TIME, "0")
+    return int(text) if text.isdigit() else 0

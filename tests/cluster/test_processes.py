@@ -1,0 +1,80 @@
+"""Processes are found by their environment, and named by pid and start time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from orch.cluster.processes import Process, end_all, named, note_session, of_cluster, start_of
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def child(
+    cluster: str, code: str = "print('up', flush=True); import time; time.sleep(60)", **marks: str
+) -> subprocess.Popen[str]:
+    env = {**os.environ, "ORCH_CLUSTER": cluster, **marks}
+    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    process.stdout.close()
+    return process.wait(timeout=20)
+
+
+def test_processes_of_a_cluster_are_found_with_their_marks() -> None:
+    one, other = child("test-aa", ORCH_ROLE="ray", ORCH_NODE="head"), child("test-aab")
+    assert [(p.pid, p.role, p.node) for p in of_cluster("test-aa")] == [(one.pid, "ray", "head")]
+    assert of_cluster("test-a") == []
+    assert end_all(lambda: of_cluster("test-aa"), grace_s=20) == 1
+    assert finish(one) == -signal.SIGTERM
+    assert other.poll() is None
+    assert end_all(lambda: of_cluster("test-aab"), grace_s=0) == 1
+    assert finish(other) == -signal.SIGKILL
+
+
+def test_one_that_ignores_sigterm_is_killed_after_the_grace() -> None:
+    stubborn = child("test-bb", STUBBORN)
+    end_all(lambda: of_cluster("test-bb"), grace_s=0.1)
+    assert finish(stubborn) == -signal.SIGKILL
+
+
+def test_another_process_with_the_same_pid_is_not_the_same() -> None:
+    started = start_of(os.getpid())
+    assert named(os.getpid(), started) is not None
+    assert named(os.getpid(), started + 1) is None
+    assert named(0, 0) is None
+    Process(os.getpid(), started + 1, "", "").kill(signal.SIGKILL)
+
+
+def test_a_process_that_overwrote_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
+    runtime = tmp_path / "0123abcd-n1"
+    runtime.mkdir()
+    env = {**os.environ, "ORCH_CLUSTER": ""}
+    leader = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 60 & echo up; wait"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert leader.stdout is not None
+    assert leader.stdout.readline() == "up\n"
+    note_session(runtime, leader.pid)
+    found = of_cluster("0123abcd45", tmp_path)
+    assert [(p.role, p.node) for p in found] == [("ray", "n1")] * 2
+    assert of_cluster("0123abcd45") == []
+    leader.kill()
+    leader.wait()
+    assert len(of_cluster("0123abcd45", tmp_path)) == 1
+    end_all(lambda: of_cluster("0123abcd45", tmp_path), grace_s=0)
+    finish(leader)
+    (runtime / "ray-sessions").write_text(f"{os.getsid(0)} 1\n")
+    assert of_cluster("0123abcd45", tmp_path) == []
