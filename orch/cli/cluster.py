@@ -1,0 +1,180 @@
+"""Commands about the cluster itself: up, join, down, status, agents, version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from orch.cli.common import DEFAULT, Common, Output
+from orch.cli.output import counts, say, show_one, show_rows
+
+
+def up(
+    *,
+    agents: int = 1,
+    simulated: bool = False,
+    data_dir: Path | None = None,
+    ray_address: str | None = None,
+    agent_cpus: float | None = None,
+    agent_mem: int | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tenancy: Literal["groups", "single"] | None = None,
+    output: Output = "table",
+) -> None:
+    """Start a cluster on this machine, or say that it runs already.
+
+    For example:
+      orch up                          one agent with all of this machine
+      orch up --agents 2               two agents that share it evenly
+      orch up --agents 1000 --simulated
+
+    Parameters
+    ----------
+    agents
+        Agents on this machine.
+    simulated
+        Simulated machines: everything is real but the processes.
+    data_dir
+        Where the journal, the token and the sandboxes live [env ORCH_DATA_DIR; default ~/.orch].
+    ray_address
+        Use this Ray cluster instead of an own one.
+    agent_cpus
+        CPUs of each agent [default: an even share of this machine].
+    agent_mem
+        MiB of memory of each agent [default: an even share of this machine].
+    host
+        The address that the API listens on; anything but loopback shows it to the network.
+    port
+        The API's port; 0 takes the one of last time, or a free one.
+    tenancy
+        groups: pods run under a uid of their top-level group (default under root); single: as you.
+    """
+    from orch.cluster import up as start
+
+    result = start(
+        agents=agents, simulated=simulated, data_dir=data_dir, ray_address=ray_address, agent_cpus=agent_cpus,
+        agent_mem=agent_mem, host=host, port=port, tenancy=tenancy,
+    )  # fmt: skip
+    text = f"cluster {result['cluster']} is up at {result['url']} with {_agents(result['agents'])}\n" + (
+        f"token: {result['token_file']}\nnext: orch submit -n 10 --wait -- 'echo pod $ORCH_INDEX'"
+    )
+    show_one(result, output, text, name="cluster")
+
+
+def join(
+    address: str,
+    *,
+    token_file: Path,
+    agents: int = 1,
+    data_dir: Path | None = None,
+    agent_cpus: float | None = None,
+    agent_mem: int | None = None,
+    node_ip: str | None = None,
+    output: Output = "table",
+) -> None:
+    """Add this machine to a running cluster.
+
+    For example: orch join http://10.0.0.5:7480 --token-file token
+
+    Parameters
+    ----------
+    address
+        URL of the cluster's API.
+    token_file
+        A file with the cluster's token (copy it from the first machine).
+    agents
+        Agents on this machine.
+    data_dir
+        Where this machine's sandboxes live; each machine needs its own.
+    agent_cpus
+        CPUs of each agent [default: an even share of this machine].
+    agent_mem
+        MiB of memory of each agent [default: an even share of this machine].
+    node_ip
+        The address under which the others reach this machine.
+    """
+    from orch.cluster import join as start
+
+    result = start(
+        address, token_file=token_file, agents=agents, data_dir=data_dir, agent_cpus=agent_cpus, agent_mem=agent_mem,
+        node_ip=node_ip,
+    )  # fmt: skip
+    show_one(result, output, f"joined {result['cluster']} with {_agents(result['agents'])}", name="cluster")
+
+
+def down(*, purge: bool = False, data_dir: Path | None = None, output: Output = "table") -> None:
+    """Stop the cluster on this machine: its pods, and every process of ours.
+
+    The journal stays, and the next `orch up` brings the services back.
+
+    Parameters
+    ----------
+    purge
+        Also delete the journal, the sandboxes and the token.
+    data_dir
+        The cluster's folder [env ORCH_DATA_DIR; default ~/.orch].
+    """
+    from orch.cluster import down as stop
+
+    result = stop(data_dir=data_dir, purge=purge)
+    what = "was not running" if not result.get("was_running", True) else "is down"
+    kept = "its data are deleted" if purge else "its journal is kept"
+    show_one(result, output, f"cluster {result.get('cluster') or '-'} {what}; {kept}", name="cluster")
+
+
+def status(common: Common = DEFAULT) -> None:
+    """What the cluster is and how it does."""
+    with common.connect() as cluster:
+        info = cluster.info()
+    show_one(info, common.output, _status(info), name="cluster")
+
+
+def agents(common: Common = DEFAULT) -> None:
+    """The agents: what they have, what is free, what runs on them."""
+    with common.connect() as cluster:
+        rows = cluster.agents()
+    columns = ("name", "state", "instances", "cpus", "mem", "disk", "gpus", "ports")
+    show_rows(rows if common.output != "table" else [_agent(row) for row in rows], columns, common.output, name="name")
+
+
+def version(*, output: Output = "table") -> None:
+    """The versions of orch and of what it stands on."""
+    import platform
+    from importlib.metadata import version as of
+
+    from orch import __version__
+
+    parts = {"orch": __version__, "python": platform.python_version()}
+    parts |= {name: of(name) for name in ("ray", "numpy", "msgpack", "fastapi")}
+    show_one(parts, output, name="orch")
+
+
+def _agents(number: Any) -> str:
+    count = number if isinstance(number, int) else len(number)
+    return f"{count} agent{'s' if count != 1 else ''}"
+
+
+def _agent(row: dict[str, Any]) -> dict[str, Any]:
+    amounts = {
+        name: f"{row['free'][name]:g}/{row['total'][name]:g}" for name in ("cpus", "mem", "disk", "gpus", "ports")
+    }
+    return {"name": row["name"], "state": row["state"].lower(), "instances": row.get("instances", 0), **amounts}
+
+
+def _status(info: dict[str, Any]) -> str:
+    lines = [
+        f"cluster   {info.get('cluster')}  {info.get('url', '')}",
+        f"agents    {counts(info.get('agents', {}))}",
+        f"instances {counts(info.get('instances', {}))}",
+        f"services  {info.get('services', 0)}",
+        f"jobs      {info.get('jobs', 0)}",
+        f"journal   index {info.get('index', 0)}, epoch {info.get('epoch', 0)}",
+    ]
+    lines += [f"warning   {text}" for text in info.get("warnings", ())]
+    return "\n".join(lines)
+
+
+COMMANDS = (up, join, down, status, agents, version)
+
+__all__ = ["COMMANDS", "say"]

@@ -1,0 +1,148 @@
+"""Commands that only look: ps, inspect, logs, why, events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from orch.cli.common import DEFAULT, Common
+from orch.cli.output import ago, counts, show_one, show_rows
+
+
+def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
+    """What runs, what waits, what has ended: services and jobs, or the instances of one.
+
+    For example:
+      orch ps
+      orch ps /demo/web
+      orch ps 7 -o json
+
+    Parameters
+    ----------
+    id
+        A service's path, or a job's number or path: list its instances.
+    """
+    with common.connect() as cluster:
+        rows = cluster.ps() if id is None else cluster.instances(id)
+    if common.output == "table":
+        now_ms = int(time.time() * 1000)
+        rows = [_row(row, now_ms) for row in rows]
+    columns = ("id", "kind", "state", "wanted", "age", "note") if id is None else _INSTANCE
+    show_rows(rows, columns, common.output)
+
+
+def inspect(id: str, *, common: Common = DEFAULT) -> None:
+    """Everything about one service, job, instance or agent, with its story.
+
+    Parameters
+    ----------
+    id
+        A path, a job's number, an instance's name or number, or an agent's name.
+    """
+    with common.connect() as cluster:
+        thing = cluster.inspect(id)
+    form = "yaml" if common.output == "table" else common.output
+    show_one(thing, form)
+
+
+def logs(
+    id: str,
+    *,
+    container: Annotated[str | None, Parameter(name=["--container", "-c"])] = None,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    stderr: Annotated[bool, Parameter(negative="")] = False,
+    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 0,
+    common: Common = DEFAULT,
+) -> None:
+    """What an instance printed; of a service, its newest instance; of a job, its first pod.
+
+    For example:
+      orch logs /demo/web -c app -f
+      orch logs demo_digest.j7.12 --stderr
+
+    Parameters
+    ----------
+    id
+        A service's path, a job's number, or an instance's name.
+    container
+        Of a pod with several: which one.
+    follow
+        Go on as more is printed.
+    stderr
+        The other stream.
+    lines
+        Only so many of the last lines; 0 for all.
+    """
+    stream = "stderr" if stderr else "stdout"
+    with common.connect() as cluster:
+        for chunk in cluster.logs(id, container=container, stream=stream, follow=follow, lines=lines):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+
+
+def why(id: str, *, common: Common = DEFAULT) -> None:
+    """Why something is not running (or that it is): which agents were ruled out by what, and how near the nearest came.
+
+    For example:
+      orch why /demo/web
+      orch why 7 -o json
+
+    Parameters
+    ----------
+    id
+        A service's path, a job's number or path, or an instance's name.
+    """
+    with common.connect() as cluster:
+        answer = cluster.why(id)
+    show_one(answer.to_dict(), common.output, str(answer))
+
+
+def events(
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    since: int | None = None,
+    type: str | None = None,
+    common: Common = DEFAULT,
+) -> None:
+    """What happens in the cluster, a line an event.
+
+    Parameters
+    ----------
+    follow
+        Go on as more happens.
+    since
+        Begin after this index.
+    type
+        Only events of this type.
+    """
+    with common.connect() as cluster:
+        for event in cluster.events(follow=follow, since=since, type=type):
+            show_one(event, "jsonl" if common.output in ("json", "jsonl") else common.output, _event(event))
+
+
+_INSTANCE = ("id", "state", "agent", "attempt", "exit", "age", "note")
+
+
+def _row(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    if row.get("kind") in ("service", "pod", "app", "job"):
+        state = counts(row["states"]) if "states" in row else row.get("state", "-")
+        return {
+            "id": row["id"], "kind": row["kind"], "state": state, "wanted": row.get("instances", row.get("count")),
+            "age": ago(row.get("since_ms"), now_ms), "note": row.get("note"),
+        }  # fmt: skip
+    return {
+        "id": row["id"], "state": row["state"].lower(), "agent": row.get("agent"), "attempt": row.get("attempt"),
+        "exit": row.get("exit_code"), "age": ago(row.get("since_ms"), now_ms), "note": row.get("note"),
+    }  # fmt: skip
+
+
+def _event(event: dict[str, Any]) -> str:
+    when = time.strftime("%H:%M:%S", time.localtime(event.get("at_ms", 0) / 1000))
+    rest = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("at_ms", "type", "index"))
+    return f"{when} {event.get('index', '-')} {event.get('type')} {rest}"
+
+
+COMMANDS = (ps, inspect, logs, why, events)

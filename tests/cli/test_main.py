@@ -1,0 +1,114 @@
+"""The command line without a cluster: help, usage errors, exit codes, validation."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from orch.cli.main import build, run
+
+POD = {
+    "id": "/web",
+    "containers": [{"name": "app", "exec": {"command": {"shell": "sleep 1"}}, "resources": {"cpus": 0.1, "mem": 32}}],
+}
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cluster of the person who runs the tests is touched."""
+    monkeypatch.setenv("ORCH_DATA_DIR", str(tmp_path / "none"))
+    for name in ("ORCH_ADDRESS", "ORCH_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def spec(folder: Path, body: object) -> str:
+    file = folder / "spec.json"
+    file.write_text(json.dumps(body))
+    return str(file)
+
+
+def test_help_shows_every_command_and_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    names = "up join down status validate run submit ps inspect logs why scale stop agents events version completion"
+    for command in names.split():
+        assert f" {command} " in text, command
+    assert "orch submit -n 100" in text
+
+
+@pytest.mark.parametrize("command", ["up", "join", "run", "submit", "logs", "why", "ps", "scale", "stop", "validate"])
+def test_help_of_a_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"orch {command}" in capsys.readouterr().out.partition("For example:")[2]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["nonsense"], ["scale", "/a"], ["scale", "/a", "many"], ["up", "--agents", "x"], ["ps", "--outptu", "json"],
+     ["submit"], ["submit", "-e", "NOVALUE", "--", "true"], ["completion", "tcsh"], ["validate", "/no/such/file"]],
+)  # fmt: skip
+def test_a_usage_error_is_exit_code_2_and_one_message(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("orch: ") and "Traceback" not in err
+
+
+def test_a_valid_spec_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", spec(tmp_path, POD)]) == 0
+    assert capsys.readouterr().out == "pod /web is valid\n"
+    assert run(["validate", spec(tmp_path, {"id": "/app", "cmd": "sleep 1"}), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": "/app", "kind": "app", "valid": True}
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(POD).encode())))
+    assert run(["validate", "-"]) == 0
+    assert capsys.readouterr().out == "pod /web is valid\n"
+
+
+def test_every_mistake_of_a_spec_is_told_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = {**POD, "colour": "red", "containers": [{**POD["containers"][0], "resources": {"cpus": -1, "mem": "64MB"}}]}  # type: ignore[dict-item]
+    assert run(["run", spec(tmp_path, bad), "-o", "json"]) == 2
+    out, err = capsys.readouterr()
+    body = json.loads(err)
+    assert out == "" and set(body) >= {"type", "title", "status", "detail", "message", "details"}
+    paths = {place["path"] for place in body["details"]}
+    assert paths >= {"/colour", "/containers(0)/resources/cpus", "/containers(0)/resources/mem"}
+
+
+def test_text_that_is_no_spec_is_told_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.yaml").write_text("id: [1\n")
+    assert run(["validate", str(tmp_path / "x.yaml")]) == 2
+    assert "line" in capsys.readouterr().err
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    assert run(["validate", str(tmp_path / "x.yaml")]) == 2
+
+
+def test_without_a_cluster_it_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ps"]) == 1
+    assert "orch up" in capsys.readouterr().err
+
+
+def test_down_without_a_cluster_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down"]) == 0
+    assert "not running" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_completion_for_every_usual_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert "orch" in capsys.readouterr().out
+
+
+def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version", "-o", "json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"orch", "python", "ray", "numpy"}
+
+
+def test_every_command_has_a_help_line() -> None:
+    app = build()
+    for name in app:
+        assert app[name].help or name.startswith("-"), name
