@@ -1,0 +1,1 @@
+"""What a user would run instead, each with the same work: `run(n) -> (launches a second, outputs and codes right)`."""
