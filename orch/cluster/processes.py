@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orch.node.procfs import boot_id, environment_of, pids, stat_of
+
 _POLL_S = 0.02
 
 
@@ -29,8 +31,8 @@ class Process:
 
     def alive(self) -> bool:
         """Whether this very process is still there, and not a zombie."""
-        found = _stat(self.pid)
-        return found is not None and found.started == self.started and found.state not in ("Z", "X")
+        found = stat_of(self.pid)
+        return found is not None and found.started == self.started and found.alive
 
     def kill(self, number: int) -> None:
         """Send a signal, if it is still the same process."""
@@ -45,22 +47,18 @@ def of_cluster(cluster: str, runtime_base: Path | None = None) -> list[Process]:
     runtime_base: where the runtime dirs of the cluster's nodes are, with the notes on Ray's sessions.
     """
     found = []
-    wanted = f"ORCH_CLUSTER={cluster}".encode()
     sessions = {} if runtime_base is None else _sessions(cluster, runtime_base)
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
+    for pid in pids():
+        stat = stat_of(pid)
+        if pid == os.getpid() or stat is None or not stat.alive:
             continue
-        stat = _stat(int(name))
-        if stat is None or stat.state in ("Z", "X"):
+        leader_started, node = sessions.get(stat.session, (stat.started + 1, ""))
+        if leader_started <= stat.started:  # asked first: a title may spare some marks
+            found.append(Process(pid, stat.started, "ray", node))
             continue
-        if (
-            stat.session in sessions and sessions[stat.session][0] <= stat.started
-        ):  # first: a title may spare some marks
-            found.append(Process(int(name), stat.started, "ray", sessions[stat.session][1]))
-            continue
-        marks = _environment(int(name))
-        if wanted in marks:
-            found.append(Process(int(name), stat.started, _mark(marks, b"ORCH_ROLE="), _mark(marks, b"ORCH_NODE=")))
+        env = environment_of(pid)
+        if env.get("ORCH_CLUSTER") == cluster:
+            found.append(Process(pid, stat.started, env.get("ORCH_ROLE", ""), env.get("ORCH_NODE", "")))
     return found
 
 
@@ -68,28 +66,26 @@ def note_session(runtime: Path, pid: int) -> None:
     """Remember that a session of Ray began with this process, which leads it."""
     file = runtime / "ray-sessions"
     lines = file.read_text().splitlines() if file.exists() else []
-    file.write_text("\n".join([*lines[-9:], f"{pid} {start_of(pid)}"]) + "\n")
+    file.write_text("\n".join([*lines[-9:], f"{pid} {start_of(pid)} {boot_id()}"]) + "\n")
 
 
 def _sessions(cluster: str, base: Path) -> dict[int, tuple[int, str]]:
-    """Session -> start time of its leader and node, as noted; but sessions whose number others have taken since."""
+    """Session -> start time of its leader and node, as noted; but sessions whose number others have taken since.
+
+    A note from before a reboot counts no more, nor does session 0, which is whatever never called setsid: a wrong
+    guess here ends the processes of somebody else.
+    """
     found = {}
     for file in base.glob(f"{cluster[:8]}*/ray-sessions"):
         node = file.parent.name[9:] or "head"
         for line in file.read_text().splitlines():
-            pid, started = (int(word) for word in line.split())
-            leader = _stat(pid)
-            if leader is None or leader.started == started:
-                found[pid] = (started, node)
+            pid, started, boot = line.split()
+            if int(pid) <= 1 or boot != boot_id():
+                continue
+            leader = stat_of(int(pid))
+            if leader is None or leader.started == int(started):
+                found[int(pid)] = (int(started), node)
     return found
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
 
 
 def named(pid: int, started: int) -> Process | None:
@@ -100,7 +96,7 @@ def named(pid: int, started: int) -> Process | None:
 
 def start_of(pid: int) -> int:
     """When a process started, in clock ticks since boot; 0 if there is none."""
-    found = _stat(pid)
+    found = stat_of(pid)
     return found.started if found is not None else 0
 
 
@@ -124,24 +120,3 @@ def end_all(find: Callable[[], Iterable[Process]], grace_s: float) -> int:
         if late and time.monotonic() > deadline + 10:
             return len(asked)  # in the kernel's hands: a process in an endless system call
         time.sleep(_POLL_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stat:
-    state: str
-    session: int
-    started: int
-
-
-def _stat(pid: int) -> _Stat | None:
-    """What /proc says. The command's name, in brackets, may hold anything."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return _Stat(fields[0].decode(), int(fields[3]), int(fields[19]))
-
-
-def _mark(marks: list[bytes], prefix: bytes) -> str:
-    return next((mark[len(prefix) :].decode(errors="replace") for mark in marks if mark.startswith(prefix)), "")

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from orch.model.specs.template import UNLIMITED, ContainerTemplate
-from orch.node.process import children
+from orch.node.procfs import children
 
 log = structlog.get_logger("orch.node")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.node.jobs import Jobs
-from orch.node.process import pids
+from orch.node.procfs import pids
 
 YOUNG_MS = 1_000
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orch.agent.commands import Stop
 from orch.node.instances import Instances
 from orch.node.jobs import Jobs
-from orch.node.process import signal_marked
+from orch.node.procfs import signal_marked
 
 _SWEPT = 200
 """More stops at once than this are not searched for processes that left their group at SIGTERM; at SIGKILL they are."""

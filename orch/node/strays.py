@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from orch.node.process import children, environment_of, marked, stat_of
+from orch.node.procfs import children, environment_of, marked, stat_of
 
 log = structlog.get_logger("orch.node")
 
@@ -49,7 +49,7 @@ class Strays:
             if pid in known:
                 continue
             found = stat_of(pid)
-            if found is not None and found[1] == "Z":
+            if found is not None and not found.alive:
                 zombies.add(pid)
                 continue
             env = environment_of(pid)

@@ -23,7 +23,7 @@ from orch.model.states import State
 from orch.node import _spawn, reasons
 from orch.node.environment import to_list
 from orch.node.launchable import Launchable
-from orch.node.process import Identity, hold, pids, signal_marked
+from orch.node.procfs import Identity, hold, pids, signal_marked
 
 log = structlog.get_logger("orch.node")
 

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from orch.cluster.processes import Process, end_all, named, note_session, of_cluster, start_of
 
@@ -54,19 +57,29 @@ def test_another_process_with_the_same_pid_is_not_the_same() -> None:
     Process(os.getpid(), started + 1, "", "").kill(signal.SIGKILL)
 
 
-def test_a_process_that_overwrote_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
-    runtime = tmp_path / "0123abcd-n1"
-    runtime.mkdir()
-    env = {**os.environ, "ORCH_CLUSTER": ""}
+def session_of_two() -> subprocess.Popen[str]:
+    """A session whose leader has one child, both without the mark of a cluster."""
     leader = subprocess.Popen(
         ["/bin/sh", "-c", "sleep 60 & echo up; wait"],
-        env=env,
+        env={**os.environ, "ORCH_CLUSTER": ""},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     assert leader.stdout is not None
     assert leader.stdout.readline() == "up\n"
+    return leader
+
+
+def end_session(leader: subprocess.Popen[str]) -> None:
+    os.killpg(leader.pid, signal.SIGKILL)
+    finish(leader)
+
+
+def test_a_process_that_overwrote_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
+    runtime = tmp_path / "0123abcd-n1"
+    runtime.mkdir()
+    leader = session_of_two()
     note_session(runtime, leader.pid)
     found = of_cluster("0123abcd45", tmp_path)
     assert [(p.role, p.node) for p in found] == [("ray", "n1")] * 2
@@ -76,5 +89,19 @@ def test_a_process_that_overwrote_its_environment_is_found_by_its_session(tmp_pa
     assert len(of_cluster("0123abcd45", tmp_path)) == 1
     end_all(lambda: of_cluster("0123abcd45", tmp_path), grace_s=0)
     finish(leader)
-    (runtime / "ray-sessions").write_text(f"{os.getsid(0)} 1\n")
+
+
+@pytest.mark.parametrize("spoil", [
+    pytest.param(lambda pid, started, boot: f"{pid} {started + 1} {boot}", id="the number was taken by another since"),
+    pytest.param(lambda pid, started, boot: f"{pid} {started} another-boot", id="noted before a reboot"),
+    pytest.param(lambda pid, started, boot: f"0 1 {boot}", id="session 0 is everybody without one"),
+])  # fmt: skip
+def test_a_session_that_is_not_surely_ours_is_left_alone(tmp_path: Path, spoil: Callable[[int, int, str], str]) -> None:
+    runtime = tmp_path / "0123abcd-n1"
+    runtime.mkdir()
+    leader = session_of_two()
+    note_session(runtime, leader.pid)
+    pid, started, boot = (runtime / "ray-sessions").read_text().split()
+    (runtime / "ray-sessions").write_text(spoil(int(pid), int(started), boot) + "\n")
     assert of_cluster("0123abcd45", tmp_path) == []
+    end_session(leader)

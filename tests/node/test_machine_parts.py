@@ -17,7 +17,7 @@ import pytest
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.specs.template import ContainerTemplate
 from orch.model.states import State
-from orch.node import _spawn, memory, process, reasons
+from orch.node import _spawn, memory, procfs, reasons
 from orch.node.cgroups import Cgroups, limits_of
 from orch.node.folders import open_to_others
 from orch.node.jobs import changes, is_full
@@ -43,10 +43,10 @@ def test_processes_are_found_by_their_marks_and_only_the_right_ones_killed() -> 
     mine, other = sleeper(**marks(cluster, 1)), sleeper(**marks(cluster, 2, "a2"))
     stranger = sleeper(**marks("other", 1))
     try:
-        assert process.marked(cluster) == {mine.pid: (1, 1), other.pid: (2, 1)}
-        assert process.marked(cluster, "a2") == {other.pid: (2, 1)}
+        assert procfs.marked(cluster) == {mine.pid: (1, 1), other.pid: (2, 1)}
+        assert procfs.marked(cluster, "a2") == {other.pid: (2, 1)}
         assert clear_jobs(cluster, "a1", {(1, 1)}) == 0
-        assert process.signal_marked(cluster, [(2, 1)], signal.SIGKILL, groups=[other.pid]) == 0
+        assert procfs.signal_marked(cluster, [(2, 1)], signal.SIGKILL, groups=[other.pid]) == 0
         assert clear_jobs(cluster, "a1", ()) == 1
         assert mine.wait(10) == -9
         assert other.poll() is None and stranger.poll() is None
@@ -61,14 +61,14 @@ def test_a_sweep_kills_children_of_instances_that_are_over_and_no_others() -> No
     over, live, known = sleeper(**marks(cluster, 1)), sleeper(**marks(cluster, 2)), sleeper(**marks(cluster, 3))
     strays = Strays(cluster, lambda id, attempt: id == 2)
     try:
-        assert set(process.children()) >= {over.pid, live.pid, known.pid}
+        assert set(procfs.children()) >= {over.pid, live.pid, known.pid}
         assert strays.sweep({known.pid}) == 1
         end = time.monotonic() + DEADLINE_S
-        while (stat := process.stat_of(over.pid)) is not None and stat[1] != "Z":
+        while (stat := procfs.stat_of(over.pid)) is not None and stat.alive:
             assert time.monotonic() < end
         strays.sweep({known.pid})
         strays.sweep({known.pid})
-        assert process.stat_of(over.pid) is None
+        assert procfs.stat_of(over.pid) is None
         assert live.poll() is None and known.poll() is None
     finally:
         for one in (over, live, known):
@@ -94,12 +94,12 @@ def test_a_child_tells_its_end_and_what_it_left_in_its_group_is_killed() -> None
 
 def alive(pids: list[int]) -> list[int]:
     """Those that are no zombies."""
-    return [pid for pid in pids if (stat := process.stat_of(pid)) is not None and stat[1] != "Z"]
+    return [pid for pid in pids if (stat := procfs.stat_of(pid)) is not None and stat.alive]
 
 
 def test_there_is_no_stat_and_no_environment_of_nobody() -> None:
-    assert process.stat_of(2**22 + 1) is None
-    assert process.environment_of(2**22 + 1) == {}
+    assert procfs.stat_of(2**22 + 1) is None
+    assert procfs.environment_of(2**22 + 1) == {}
 
 
 def test_limits_come_from_what_was_asked_unless_the_spec_says_otherwise() -> None:

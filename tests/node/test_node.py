@@ -29,7 +29,7 @@ from orch.model.specs.template import (
 from orch.model.states import State
 from orch.node.folders import Folders
 from orch.node.operations import Operations
-from orch.node.process import marked
+from orch.node.procfs import marked
 from orch.node.reading import Reader
 from tests.node.driving import FIRST_PORT, Driver, job, plan, run, running, short_folder, until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orch.node import _spawn
-from orch.node.process import Identity, boot_id, hold
+from orch.node.procfs import Identity, boot_id, hold
 from orch.node.stubs import PROGRAM, ExitRecord, read_exit
 from tests.node.driving import DEADLINE_S
 
