@@ -11,13 +11,13 @@ from orch.cli.output import counts, say, show_one, show_rows
 
 def up(
     *,
-    agents: int = 1,
+    agents: int | None = None,
     simulated: bool = False,
     data_dir: Path | None = None,
     ray_address: str | None = None,
     agent_cpus: float | None = None,
     agent_mem: int | None = None,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     port: int = 0,
     tenancy: Literal["groups", "single"] | None = None,
     output: Output = "table",
@@ -32,7 +32,7 @@ def up(
     Parameters
     ----------
     agents
-        Agents on this machine.
+        Agents on this machine [default: 1].
     simulated
         Simulated machines: everything is real but the processes.
     data_dir
@@ -44,7 +44,7 @@ def up(
     agent_mem
         MiB of memory of each agent [default: an even share of this machine].
     host
-        The address that the API listens on; anything but loopback shows it to the network.
+        The address that the API listens on [default: 127.0.0.1]; anything but loopback shows it to the network.
     port
         The API's port; 0 takes the one of last time, or a free one.
     tenancy
@@ -59,6 +59,8 @@ def up(
     text = f"cluster {result['cluster']} is up at {result['url']} with {_agents(result['agents'])}\n" + (
         f"token: {result['token_file']}\nnext: orch submit -n 10 --wait -- 'echo pod $ORCH_INDEX'"
     )
+    for difference in result["ignored"]:
+        say(f"{difference}. To change it: orch down, then orch up again.")
     show_one(result, output, text, name="cluster")
 
 

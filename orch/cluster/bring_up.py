@@ -34,23 +34,25 @@ _RAY_LOOPBACK = "127.0.0.2"
 
 def up(
     *,
-    agents: int = 1,
+    agents: int | None = None,
     simulated: bool = False,
     data_dir: Path | str | None = None,
     ray_address: str | None = None,
     agent_cpus: float | None = None,
     agent_mem: int | None = None,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     port: int = 0,
     tenancy: str | None = None,
     settings: dict[str, Any] | None = None,
     owner_fd: int | None = None,
     timeout_s: float = READY_S,
 ) -> dict[str, Any]:
-    """Start a cluster and return when its agents are ready: `{url, cluster, token_file, agents, ready_ms, started}`.
+    """Start a cluster and return when its agents are ready.
 
-    One that runs already is left as it is (`started` False). `agent_cpus`, `agent_mem` (MiB): of each agent; by default
-    they share the machine evenly. host: what the API listens on. settings: keywords of the machines, by name.
+    Returns `{url, cluster, token_file, agents, ready_ms, started, ignored}`. One that runs already is left as it is:
+    `started` is False, and `ignored` says which options asked for something else. `agents`: 1 by default. `agent_cpus`,
+    `agent_mem` (MiB): of each agent; by default they share the machine evenly. host: what the API listens on, loopback
+    by default. settings: keywords of the machines, by name.
     owner_fd: the reading end of a pipe; the cluster ends when the other end is closed.
     Raises OrchError and its kin, each with the remedy; then nothing is left running.
     """
@@ -62,11 +64,17 @@ def up(
         if config and not config.get("head"):
             raise ConflictError(f"{files.data} belongs to a node that joined another cluster; give another --data-dir")
         started = supervisor(files) is None
+        asked = {
+            "agents": agents, "simulated": simulated, "ray_address": ray_address, "agent_cpus": agent_cpus,
+            "agent_mem": agent_mem, "host": host, "port": port, "tenancy": tenancy,
+        }  # fmt: skip
+        ignored = [] if started else differences(asked, config)
         if started:
-            asked = {
-                "agents": agents, "simulated": simulated, "ray_address": ray_address, "agent_cpus": agent_cpus,
-                "agent_mem": agent_mem, "host": host, "port": port, "tenancy": tenancy_of(tenancy),
-            }  # fmt: skip
+            asked |= {
+                "agents": 1 if agents is None else agents,
+                "host": host or "127.0.0.1",
+                "tenancy": tenancy_of(tenancy),
+            }
             clear_leftovers(cluster, HEAD)  # first, or the old ports would count as taken
             config = _plan(files, cluster, asked, config) | {
                 "settings": settings or {},
@@ -89,7 +97,27 @@ def up(
         }
         boss = supervisor(files)
         write_json(files.cluster_json, {**result, "pid": boss.pid if boss else 0, "data_dir": str(files.data)})
-    return {**result, "ready_ms": round((time.monotonic() - began) * 1000), "started": started}
+    return {**result, "ready_ms": round((time.monotonic() - began) * 1000), "started": started, "ignored": ignored}
+
+
+def differences(asked: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """What was asked for and is not so in the cluster that runs, a sentence each."""
+    first = config["agents"][0]
+    running = {
+        "agents": len(config["agents"]),
+        "simulated": config["simulated"],
+        "ray_address": config.get("ray_address") if config.get("foreign_ray") else "its own Ray",
+        "agent_cpus": first["cpus_milli"] / 1000,
+        "agent_mem": first["mem_mib"],
+        "host": config["host"],
+        "port": config["port"],
+        "tenancy": config["tenancy"],
+    }
+    return [
+        f"--{name.replace('_', '-')}: asked {value}, the running cluster has {running[name]}"
+        for name, value in asked.items()
+        if value not in (None, False, 0) and value != running[name]
+    ]
 
 
 def answers(url: str, timeout_s: float = 1.0) -> bool:

@@ -58,7 +58,7 @@ class RayNode:
         """The command line, with ports that are free now."""
         first = free_block(_SERVERS + WORKER_PORTS)
         manager, objects, runtime_env, agent_grpc, agent_http, metrics = range(first, first + _SERVERS)
-        role = ["--head", f"--port={self.head_port}", "--include-dashboard=false"]
+        role = ["--head", f"--port={self.head_port}", "--include-dashboard=false", "--no-monitor"]
         return [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--block",
             *([f"--address={self.address}"] if self.address else role),

@@ -71,6 +71,10 @@ def test_up_twice_is_one_cluster(world: World) -> None:
     assert first["agents"] == 2
     again = up(agents=2, data_dir=world.data_dir)
     assert (again["cluster"], again["url"], again["started"]) == (first["cluster"], first["url"], False)
+    assert again["ignored"] == []
+    other = up(agents=3, agent_mem=7, data_dir=world.data_dir)
+    assert [text.split(":")[0] for text in other["ignored"]] == ["--agents", "--agent-mem"]
+    assert other["ignored"][0] == "--agents: asked 3, the running cluster has 2"
     assert stat.S_IMODE(Path(first["token_file"]).stat().st_mode) == 0o600
     seen = status(data_dir=world.data_dir)
     assert (seen["running"], seen["answers"], seen["cluster"]) == (True, True, first["cluster"])
