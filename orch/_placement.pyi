@@ -23,6 +23,9 @@ WHY_TOTAL: int
 WHY_SHORT: int
 WHY_LEFT: int
 WHY_WIDTH: int
+SCAN_MOST: int
+
+def choose_scan(kind: int) -> int: ...
 
 class Index:
     dims: int
@@ -34,6 +37,7 @@ class Index:
     def columns(self) -> tuple[_Int32, _Int32, _UInt8]: ...
     def totals(self, rows: _Int32) -> _Int32: ...
     def sizes(self, requests: _Int32) -> _Int64: ...
+    def sequence(self, shape: _Int32, priority: _Int32, requests: _Int32) -> _Int64: ...
     def match(
         self,
         sequence: _Int64,

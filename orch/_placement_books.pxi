@@ -19,10 +19,10 @@ def commit(const int32_t[::1] agent, const int32_t[::1] shape, const int32_t[:, 
             why = _verdict(agent[i], shape[i], requests, session[i], group[i], free_, usable, current, ancestors,
                            used, limit)
             if g >= 0 and broken[g]:
-                verdict[i] = why if why != PLACED else GANG
+                verdict[i] = why if why != ORCH_PLACED else ORCH_GANG
                 continue
             verdict[i] = why
-            if why == PLACED:
+            if why == ORCH_PLACED:
                 _charge(agent[i], shape[i], requests, group[i], free_, ancestors, used, 1)
                 if g >= 0:
                     before[i] = last[g]
@@ -32,7 +32,7 @@ def commit(const int32_t[::1] agent, const int32_t[::1] shape, const int32_t[:, 
                 j = last[g]
                 while j >= 0:
                     _charge(agent[j], shape[j], requests, group[j], free_, ancestors, used, -1)
-                    verdict[j] = GANG
+                    verdict[j] = ORCH_GANG
                     j = before[j]
 
 
@@ -43,14 +43,14 @@ cdef uint8_t _verdict(int32_t agent, int32_t shape, const int32_t[:, ::1] reques
     cdef int64_t a, g
     cdef int d
     if agent < 0 or agent >= free_.shape[0]:
-        return UNKNOWN_AGENT
+        return ORCH_UNKNOWN_AGENT
     if session != current[agent]:
-        return STALE_SESSION
+        return ORCH_STALE_SESSION
     if not usable[agent]:
-        return NOT_USABLE
+        return ORCH_NOT_USABLE
     for d in range(requests.shape[1]):
         if free_[agent, d] < requests[shape, d]:
-            return TOO_FEW + d
+            return ORCH_TOO_FEW + d
     if group >= 0:
         for a in range(-1, ancestors.shape[1]):
             g = group if a < 0 else ancestors[group, a]
@@ -58,8 +58,8 @@ cdef uint8_t _verdict(int32_t agent, int32_t shape, const int32_t[:, ::1] reques
                 break
             for d in range(requests.shape[1]):
                 if limit[g, d] >= 0 and requests[shape, d] > 0 and used[g, d] + requests[shape, d] > limit[g, d]:
-                    return QUOTA
-    return PLACED
+                    return ORCH_QUOTA
+    return ORCH_PLACED
 
 
 cdef void _charge(int32_t agent, int32_t shape, const int32_t[:, ::1] requests, int32_t group, int32_t[:, :] free_,

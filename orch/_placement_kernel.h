@@ -14,6 +14,7 @@
 #define ORCH_USABLE 2        /* state of an agent that pods may be placed on; 1: not now; 0: no agent in this row */
 #define ORCH_SCORE_BITS 20   /* weights carry this many bits below the score */
 #define ORCH_SCORE_MOST 0x0fffffff /* of one lane; eight of them stay below 2^31 */
+#define ORCH_SCORE_END 0x7fffffff /* above every score */
 
 /* Chosen at load time by the processor; the same C, so the same answers. Needs gcc's ifunc and glibc. */
 #if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \
@@ -92,21 +93,6 @@ static inline int32_t orch_spread_score(const int32_t *have, const int32_t *tota
 static inline int64_t orch_place(int32_t score, int64_t row) { return ((int64_t)score << 32) | row; }
 static inline int64_t orch_row(int64_t place) { return place & 0xffffffff; }
 
-/* First position in order[from, to) whose agent holds the pod; `to` if none. */
-ORCH_CLONES
-static int64_t orch_next_in_order(const int64_t *order, int64_t from, int64_t to, const int32_t *free_,
-                                  const int32_t *want, const uint8_t *allowed)
-{
-    for (int64_t i = from; i < to; i++) {
-        if (i + 8 < to)
-            __builtin_prefetch(free_ + ORCH_LANES * orch_row(order[i + 8]));
-        int64_t row = orch_row(order[i]);
-        if (orch_fits(free_ + ORCH_LANES * row, want) && (allowed == NULL || allowed[row]))
-            return i;
-    }
-    return to;
-}
-
 /* First row in [from, to) whose agent is usable and holds the pod; `to` if none. */
 ORCH_CLONES
 static int64_t orch_next_row(int64_t from, int64_t to, const int32_t *free_, const uint8_t *state,
@@ -119,31 +105,22 @@ static int64_t orch_next_row(int64_t from, int64_t to, const int32_t *free_, con
     return to;
 }
 
-/* First position whose place is at least `place`. */
-static inline int64_t orch_lower_bound(const int64_t *order, int64_t count, int64_t place)
+/* Sort a few places ascending, by insertion: quick where they nearly are in order. */
+static inline void orch_sort_few(int64_t *places, int64_t count)
 {
-    int64_t low = 0;
-    while (count > 0) {
-        int64_t half = count / 2;
-        if (order[low + half] < place) {
-            low += half + 1;
-            count -= half + 1;
-        } else
-            count = half;
+    for (int64_t i = 1; i < count; i++) {
+        int64_t place = places[i], j = i;
+        for (; j > 0 && places[j - 1] > place; j--)
+            places[j] = places[j - 1];
+        places[j] = place;
     }
-    return low;
 }
 
-/* Sort places (all >= 0) ascending. `spare` has room for as many. Insertion sort for a few, else radix by byte. */
+/* Sort places (all >= 0) ascending. `spare` has room for as many. By insertion for a few, else radix by byte. */
 static void orch_sort(int64_t *places, int64_t *spare, int64_t count)
 {
-    if (count <= 48) {
-        for (int64_t i = 1; i < count; i++) {
-            int64_t place = places[i], j = i;
-            for (; j > 0 && places[j - 1] > place; j--)
-                places[j] = places[j - 1];
-            places[j] = place;
-        }
+    if (count <= 128) {
+        orch_sort_few(places, count);
         return;
     }
     int64_t bins[8][256];
@@ -188,48 +165,6 @@ static inline void orch_sift(int64_t *heap, int64_t count, int64_t i)
         i = child;
     }
     heap[i] = place;
-}
-
-/* Replace `gone` by `come` in the ascending order[count]: both ascending, `gone` all in the order, `come` not.
- * `spare` has room for `count` places. Returns the new count. Moves only what lies between the outermost changes.
- */
-static int64_t orch_splice(int64_t *order, int64_t count, const int64_t *gone, int64_t gone_count,
-                           const int64_t *come, int64_t come_count, int64_t *spare)
-{
-    if (gone_count + come_count == 0)
-        return count;
-    int64_t low = count, high = 0;
-    if (gone_count) {
-        low = orch_lower_bound(order, count, gone[0]);
-        high = orch_lower_bound(order, count, gone[gone_count - 1]) + 1;
-    }
-    if (come_count) {
-        int64_t first = orch_lower_bound(order, count, come[0]);
-        int64_t last = orch_lower_bound(order, count, come[come_count - 1]);
-        low = first < low ? first : low;
-        high = last > high ? last : high;
-    }
-    if (gone_count == 1 && come_count == 1 && come[0] <= gone[0]) { /* one agent was charged: shift what it passes */
-        memmove(order + low + 1, order + low, (size_t)(high - 1 - low) * sizeof *order);
-        order[low] = come[0];
-        return count;
-    }
-    int64_t kept = 0, g = 0;
-    for (int64_t i = low; i < high; i++) {
-        if (g < gone_count && order[i] == gone[g])
-            g++;
-        else
-            spare[kept++] = order[i];
-    }
-    if (gone_count != come_count)
-        memmove(order + low + kept + come_count, order + high, (size_t)(count - high) * sizeof *order);
-    int64_t to = low, k = 0, c = 0;
-    while (k < kept && c < come_count)
-        order[to++] = spare[k] < come[c] ? spare[k++] : come[c++];
-    memcpy(order + to, spare + k, (size_t)(kept - k) * sizeof *order);
-    to += kept - k;
-    memcpy(order + to, come + c, (size_t)(come_count - c) * sizeof *order);
-    return count - gone_count + come_count;
 }
 
 #endif

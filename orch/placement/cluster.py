@@ -8,7 +8,7 @@ import numpy as np
 
 from orch import _placement as kernel
 from orch.placement import columns
-from orch.placement.columns import Int32, Int64, UInt8
+from orch.placement.columns import Int32, UInt8
 from orch.placement.demand import Demand
 from orch.placement.errors import ShapeError
 from orch.placement.match import Match
@@ -111,7 +111,7 @@ class Cluster:
         reason = np.zeros(demand.pods, np.uint8)
         placed = np.zeros(len(demand), np.int64)
         why = np.empty((len(demand), kernel.WHY_WIDTH), np.int32)
-        sequence = self._sequence(demand, wide)
+        sequence = self._index.sequence(demand.shape, demand.priority, wide)
         whys = self._index.match(
             sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
             POLICIES[policy], limit, agent, reason, placed, why,
@@ -153,15 +153,6 @@ class Cluster:
         mask = columns.column("allowed", allowed, np.uint8, None, len(self))
         columns.below("selector", selectors, len(mask), "rows of allowed")
         return mask, np.where(selectors == 0, np.int32(-1), selectors)
-
-    def _sequence(self, demand: Demand, wide: Int32) -> Int64:
-        """Demand rows by priority descending, then size descending, then row: one int64 key each."""
-        if len(demand) == 1:
-            return np.zeros(1, np.int64)
-        most = 2**31 - 1
-        size = self._index.sizes(wide)[demand.shape]
-        key = ((most - demand.priority.astype(np.int64)) << 31) | (most - size)
-        return np.argsort(key, kind="stable")
 
 
 def explain(request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1) -> Why:

@@ -1,0 +1,202 @@
+/* Why a pod does not fit: each agent is charged to its first failing predicate, and the nearest agent is kept.
+ *
+ * One pass over all agents' rows. See `orch.placement.Why` for the words; the columns of a why are named in
+ * _placement.pyx, which gives them to Python.
+ */
+#ifndef ORCH_PLACEMENT_WHY_H
+#define ORCH_PLACEMENT_WHY_H
+#include "_placement_kernel.h"
+
+/* Codes shared with placement/reason.py, which gives them names. */
+enum orch_reason {
+    ORCH_PLACED = 0,
+    ORCH_NO_AGENTS = 1,
+    ORCH_NOT_USABLE = 2,
+    ORCH_CONSTRAINT = 3,
+    ORCH_GANG = 4,
+    ORCH_HEADROOM = 5,
+    ORCH_QUOTA = 6,
+    ORCH_STALE_SESSION = 7,
+    ORCH_UNKNOWN_AGENT = 8,
+    ORCH_TOO_FEW = 16 /* + the resource's column */
+};
+
+/* One row of the why matrix: int32[WHY_WIDTH]. */
+enum orch_why {
+    WHY_ROW,          /* demand row */
+    WHY_AGENTS,
+    WHY_FEASIBLE,     /* agents that hold one such pod now */
+    WHY_EMPTY,        /* agents that would hold one if nothing ran on them, whatever else speaks against them */
+    WHY_ROOM,         /* pods that fit at once now, counted up to the gang's size */
+    WHY_NEAREST,      /* agent row, -1: none */
+    WHY_PREDICATE,    /* what the nearest fails by */
+    WHY_NEAREST_FREE,
+    WHY_REASON,
+    WHY_RULED,        /* + predicate: 0 usable, 1 constraint, 2.. the resources */
+    WHY_MOST = WHY_RULED + 2 + ORCH_LANES, /* + resource: most free on an agent ruled out by it, -1: none was */
+    WHY_TOTAL = WHY_MOST + ORCH_LANES,     /* + resource: largest total of any agent */
+    WHY_SHORT = WHY_TOTAL + ORCH_LANES,    /* the resource that the headroom is shortest of, -1: none asked */
+    WHY_LEFT,         /* how much of it is left, kept within int32 */
+    WHY_WIDTH
+};
+
+/* The agents' columns. Rows without an agent have state 0. */
+typedef struct {
+    const int32_t *free_, *total; /* [rows][ORCH_LANES] */
+    const uint8_t *state;
+    int64_t rows;
+    const int32_t *largest;       /* of each resource, the largest total of any agent */
+} orch_agents;
+
+/* The nearest agent so far: by failing predicates, what it misses, row. Agents that lack but one resource are kept apart:
+ * of each resource the most that such an agent has free, and the first row that has it. */
+typedef struct {
+    int failing;     /* the fewest failures seen */
+    int row_failing; /* failures of `row` */
+    int64_t miss, row;
+    int32_t most[ORCH_LANES];
+    int64_t rows[ORCH_LANES];
+} orch_near;
+
+/* Keep the agent if it is the nearest so far. Of agents that lack one resource the one with the most of it is the nearest, so
+ * for these, the usual case, nothing is divided until all have been seen. */
+static inline void orch_nearer(orch_near *near, int64_t row, const int32_t *have, const int32_t *want, unsigned failed)
+{
+    int failing = __builtin_popcount(failed);
+    int64_t miss = 0;
+    if (failing > near->failing)
+        return;
+    if (failing == 1 && failed > 2) {
+        int d = __builtin_ctz(failed) - 2;
+        near->failing = 1;
+        if (have[d] > near->most[d]) {
+            near->most[d] = have[d];
+            near->rows[d] = row;
+        }
+        return;
+    }
+    for (int d = 0; d < ORCH_LANES; d++)
+        if (failed >> (2 + d) & 1)
+            miss += orch_miss(have[d], want[d]);
+    if (failing < near->failing || near->row < 0 || near->row_failing > failing || miss < near->miss) {
+        near->failing = near->row_failing = failing;
+        near->miss = miss;
+        near->row = row;
+    }
+}
+
+/* The nearest of those kept, and what it lacks the largest part of. */
+static void orch_nearest(orch_near *near, const orch_agents *a, const int32_t *want, int32_t *why)
+{
+    if (near->row >= 0 && near->row_failing > near->failing)
+        near->row = -1;
+    for (int d = 0; near->failing == 1 && d < ORCH_LANES; d++) {
+        if (near->most[d] < 0)
+            continue;
+        int64_t miss = orch_miss(near->most[d], want[d]);
+        if (near->row < 0 || miss < near->miss || (miss == near->miss && near->rows[d] < near->row)) {
+            near->miss = miss;
+            near->row = near->rows[d];
+        }
+    }
+    if (near->row < 0)
+        return;
+    const int32_t *have = a->free_ + ORCH_LANES * near->row;
+    int64_t worst = -1;
+    why[WHY_NEAREST] = (int32_t)near->row;
+    why[WHY_PREDICATE] = a->state[near->row] != ORCH_USABLE ? 0 : 1;
+    for (int d = 0; d < ORCH_LANES; d++)
+        if (have[d] < want[d] && orch_miss(have[d], want[d]) > worst) {
+            worst = orch_miss(have[d], want[d]);
+            why[WHY_PREDICATE] = 2 + d;
+            why[WHY_NEAREST_FREE] = have[d];
+        }
+}
+
+/* How many such pods all agents together hold now, at most cap. No order matters: the pods are equal. */
+static int64_t orch_room(const orch_agents *a, const int32_t *want, const uint8_t *allowed, int64_t cap)
+{
+    int64_t room = 0;
+    for (int64_t row = 0; room < cap; row++) {
+        row = orch_next_row(row, a->rows, a->free_, a->state, want, allowed);
+        if (row >= a->rows)
+            break;
+        room += orch_times(a->free_ + ORCH_LANES * row, want, cap - room);
+    }
+    return room;
+}
+
+/* The one code: the predicate that ruled out the most agents, the first of equals. PLACED where the agents hold it. */
+static void orch_main_reason(const orch_agents *a, const int32_t *want, const uint8_t *allowed, int32_t gang, int32_t *why)
+{
+    int32_t most = 0;
+    if (why[WHY_AGENTS] == 0) {
+        why[WHY_REASON] = ORCH_NO_AGENTS;
+        return;
+    }
+    if (why[WHY_FEASIBLE] > 0) {
+        why[WHY_ROOM] = (int32_t)orch_room(a, want, allowed, gang);
+        why[WHY_REASON] = why[WHY_ROOM] < gang ? ORCH_GANG : ORCH_PLACED;
+        return;
+    }
+    for (int p = 0; p < 2 + ORCH_LANES; p++)
+        if (why[WHY_RULED + p] > most) {
+            most = why[WHY_RULED + p];
+            why[WHY_REASON] = p < 2 ? ORCH_NOT_USABLE + p : ORCH_TOO_FEW + p - 2;
+        }
+}
+
+/* Fill why[WHY_WIDTH] for one shape. allowed: a flag for each agent, or NULL. O(agents). */
+ORCH_CLONES
+static void orch_explain(const orch_agents *a, const int32_t *want, const uint8_t *allowed, int32_t gang, int32_t *why)
+{
+    orch_near near = {.failing = 0x7fffffff, .row_failing = 0x7fffffff, .row = -1};
+    memset(why, 0, WHY_WIDTH * sizeof *why);
+    why[WHY_NEAREST] = why[WHY_SHORT] = -1;
+    for (int d = 0; d < ORCH_LANES; d++) {
+        near.most[d] = why[WHY_MOST + d] = -1;
+        why[WHY_TOTAL + d] = a->largest[d];
+    }
+    for (int64_t row = 0; row < a->rows; row++) {
+        if (a->state[row] == 0)
+            continue;
+        const int32_t *have = a->free_ + ORCH_LANES * row;
+        why[WHY_AGENTS]++;
+        why[WHY_EMPTY] += orch_fits(a->total + ORCH_LANES * row, want);
+        /* One bit a predicate, in their order. */
+        unsigned failed = orch_short(have, want) << 2 | (a->state[row] != ORCH_USABLE);
+        if (allowed != NULL && !allowed[row])
+            failed |= 2;
+        if (failed == 0) {
+            why[WHY_FEASIBLE]++;
+            continue;
+        }
+        int first = __builtin_ctz(failed);
+        why[WHY_RULED + first]++;
+        if (first >= 2 && have[first - 2] > why[WHY_MOST + first - 2])
+            why[WHY_MOST + first - 2] = have[first - 2];
+        orch_nearer(&near, row, have, want, failed);
+    }
+    orch_nearest(&near, a, want, why);
+    orch_main_reason(a, want, allowed, gang, why);
+}
+
+/* The agents hold the pod, the group may not have it: which resource the headroom holds the fewest such pods of. Ties to the
+ * first. */
+static void orch_explain_headroom(const int32_t *want, const int64_t *left, int32_t *why)
+{
+    int64_t least = INT64_MAX;
+    why[WHY_REASON] = ORCH_HEADROOM;
+    for (int d = 0; d < ORCH_LANES; d++) {
+        if (want[d] == 0)
+            continue;
+        int64_t times = left[d] > 0 ? left[d] / want[d] : 0;
+        if (times < least) {
+            least = times;
+            why[WHY_SHORT] = d;
+            why[WHY_LEFT] = (int32_t)(left[d] > INT32_MAX ? INT32_MAX : left[d] < -INT32_MAX ? -INT32_MAX : left[d]);
+        }
+    }
+}
+
+#endif
