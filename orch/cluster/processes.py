@@ -50,7 +50,7 @@ def of_cluster(cluster: str, runtime_base: Path | None = None) -> list[Process]:
     sessions = {} if runtime_base is None else _sessions(cluster, runtime_base)
     for pid in pids():
         stat = stat_of(pid)
-        if pid == os.getpid() or stat is None or not stat.alive:
+        if pid in (1, os.getpid()) or stat is None or not stat.alive:
             continue
         leader_started, node = sessions.get(stat.session, (stat.started + 1, ""))
         if leader_started <= stat.started:  # asked first: a title may spare some marks

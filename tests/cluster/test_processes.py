@@ -26,6 +26,13 @@ def child(
     return process
 
 
+def end(cluster: str, runtime_base: Path | None, grace_s: float, *ours: int) -> int:
+    """`end_all` of a cluster, but nothing beside `ours`: a mistake in the search must fail a test, not end the machine."""
+    found = of_cluster(cluster, runtime_base)
+    assert {process.pid for process in found} <= set(ours)
+    return end_all(lambda: [process for process in of_cluster(cluster, runtime_base) if process.pid in ours], grace_s)
+
+
 def finish(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
     process.stdout.close()
@@ -36,16 +43,16 @@ def test_processes_of_a_cluster_are_found_with_their_marks() -> None:
     one, other = child("test-aa", ORCH_ROLE="ray", ORCH_NODE="head"), child("test-aab")
     assert [(p.pid, p.role, p.node) for p in of_cluster("test-aa")] == [(one.pid, "ray", "head")]
     assert of_cluster("test-a") == []
-    assert end_all(lambda: of_cluster("test-aa"), grace_s=20) == 1
+    assert end("test-aa", None, 20, one.pid) == 1
     assert finish(one) == -signal.SIGTERM
     assert other.poll() is None
-    assert end_all(lambda: of_cluster("test-aab"), grace_s=0) == 1
+    assert end("test-aab", None, 0, other.pid) == 1
     assert finish(other) == -signal.SIGKILL
 
 
 def test_one_that_ignores_sigterm_is_killed_after_the_grace() -> None:
     stubborn = child("test-bb", STUBBORN)
-    end_all(lambda: of_cluster("test-bb"), grace_s=0.1)
+    assert end("test-bb", None, 0.1, stubborn.pid) == 1
     assert finish(stubborn) == -signal.SIGKILL
 
 
@@ -84,10 +91,11 @@ def test_a_process_that_overwrote_its_environment_is_found_by_its_session(tmp_pa
     found = of_cluster("0123abcd45", tmp_path)
     assert [(p.role, p.node) for p in found] == [("ray", "n1")] * 2
     assert of_cluster("0123abcd45") == []
+    child_pid = next(p.pid for p in found if p.pid != leader.pid)
     leader.kill()
     leader.wait()
-    assert len(of_cluster("0123abcd45", tmp_path)) == 1
-    end_all(lambda: of_cluster("0123abcd45", tmp_path), grace_s=0)
+    assert [p.pid for p in of_cluster("0123abcd45", tmp_path)] == [child_pid]
+    assert end("0123abcd45", tmp_path, 0, child_pid) == 1
     finish(leader)
 
 
