@@ -146,3 +146,29 @@ def bucket(const int32_t[::1] values, int64_t bins):
                 order[next_[values[i]]] = i
                 next_[values[i]] += 1
     return rows, starts
+
+
+def count(const int32_t[::1] shape, int64_t shapes):
+    """int32[S]: how many pods have each shape; None where an id is not in [0, S)."""
+    cdef int64_t i, n = shape.shape[0], bad = 0
+    # Four counters a shape, taken in turn: one would wait for itself where a shape is popular.
+    fourfold = np.zeros((4, shapes), np.int32)
+    cdef int32_t[:, ::1] c = fourfold
+    with nogil:
+        for i in range(n):
+            bad |= shape[i] < 0 or shape[i] >= shapes
+        if not bad:
+            for i in range(n):
+                c[i & 3, shape[i]] += 1
+    return None if bad else fourfold.sum(axis=0, dtype=np.int32)
+
+
+def deal(const int32_t[::1] shape, const int64_t[::1] offset, const int32_t[::1] row, int32_t[::1] out):
+    """out[i] = the next of row[offset[shape[i]]:], pod by pod. shape: ids within offset."""
+    cdef int64_t i, n = shape.shape[0]
+    starts = np.array(offset)
+    cdef int64_t[::1] next_ = starts
+    with nogil:
+        for i in range(n):
+            out[i] = row[next_[shape[i]]]
+            next_[shape[i]] += 1

@@ -42,7 +42,7 @@ typedef struct {
     double by[ORCH_LANES], beyond[ORCH_LANES];
 } orch_divisor;
 
-static void orch_divide_by(orch_divisor *v, const int32_t *want)
+static inline void orch_divide_by(orch_divisor *v, const int32_t *want)
 {
     v->want = want;
     for (int d = 0; d < ORCH_LANES; d++) {
@@ -64,7 +64,7 @@ static inline int64_t orch_holds(const orch_divisor *v, const int32_t *have, int
 }
 
 /* Of the agents found in a block, the places of those that hold the pod. */
-static int orch_holders(const orch_block *b, const uint64_t *found, const int32_t *free_, const int32_t *want,
+static inline int orch_holders(const orch_block *b, const uint64_t *found, const int32_t *free_, const int32_t *want,
                         const uint8_t *allowed, int64_t *places)
 {
     int n = 0;
@@ -136,6 +136,7 @@ static inline void orch_remember(orch_order *o, const orch_asked *asked)
 }
 
 /* Places up to `count` equal pods and writes their agents to `out`. Returns how many, or -1 without memory. */
+ORCH_CLONES
 static int64_t orch_fill_best(orch_order *o, int32_t *free_, const int64_t *weight, const int32_t *want,
                               const uint8_t *allowed, int64_t count, int32_t *out, orch_moves *moves)
 {

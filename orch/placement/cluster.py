@@ -119,6 +119,26 @@ class Cluster:
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
         return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock)
 
+    def assign(
+        self, shapes: Any, shape: Any, allowed: Any = None, policy: Policy = "best-fit", headroom: Any = None
+    ) -> tuple[Int32, Match]:
+        """Place one pod for each shape id: (agent int32[P] in the pods' own order, the match of a row a shape).
+
+        shape: int32[P], ids within `shapes`. Larger shapes go first; of pods of one shape those that come first here. All
+        else as in `match`. Raises ShapeError.
+        """
+        ids = columns.column("shape", shape, np.int32, None)
+        count = len(shapes)
+        pods = kernel.count(ids, count)
+        if pods is None:
+            columns.at_least("shape", ids, 0)
+            columns.below("shape", ids, count, "shapes")
+            raise AssertionError("an id was out of range, and is not")
+        match = self.match(shapes, Demand.of(np.arange(count, dtype=np.int32), pods), allowed, policy, headroom)
+        agent = np.empty(len(ids), np.int32)
+        kernel.deal(ids, match.demand.offset, match.agent, agent)
+        return agent, match
+
     def rollback(self, match: Match) -> None:
         """Give back what a match placed, except on agents that an `update` has told of since. Once per match.
 

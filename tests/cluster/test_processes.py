@@ -27,7 +27,7 @@ def child(
 
 
 def end(cluster: str, runtime_base: Path | None, grace_s: float, *ours: int) -> int:
-    """`end_all` of a cluster, but nothing beside `ours`: a mistake in the search must fail a test, not end the machine."""
+    """`end_all` of a cluster, but nothing beside `ours`: a mistake in the search must not end the machine."""
     found = of_cluster(cluster, runtime_base)
     assert {process.pid for process in found} <= set(ours)
     return end_all(lambda: [process for process in of_cluster(cluster, runtime_base) if process.pid in ours], grace_s)
