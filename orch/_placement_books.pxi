@@ -154,12 +154,18 @@ def count(const int32_t[::1] shape, int64_t shapes):
     # Four counters a shape, taken in turn: one would wait for itself where a shape is popular.
     fourfold = np.zeros((4, shapes), np.int32)
     cdef int32_t[:, ::1] c = fourfold
+    cdef int64_t quarters = n // 4
     with nogil:
         for i in range(n):
-            bad |= shape[i] < 0 or shape[i] >= shapes
+            bad |= <uint32_t>shape[i] >= <uint64_t>shapes
         if not bad:
-            for i in range(n):
-                c[i & 3, shape[i]] += 1
+            for i in range(quarters):
+                c[0, shape[4 * i]] += 1
+                c[1, shape[4 * i + 1]] += 1
+                c[2, shape[4 * i + 2]] += 1
+                c[3, shape[4 * i + 3]] += 1
+            for i in range(4 * quarters, n):
+                c[0, shape[i]] += 1
     return None if bad else fourfold.sum(axis=0, dtype=np.int32)
 
 

@@ -124,8 +124,8 @@ class Cluster:
     ) -> tuple[Int32, Match]:
         """Place one pod for each shape id: (agent int32[P] in the pods' own order, the match of a row a shape).
 
-        shape: int32[P], ids within `shapes`. Larger shapes go first; of pods of one shape those that come first here. All
-        else as in `match`. Raises ShapeError.
+        shape: int32[P], ids within `shapes`. Larger shapes go first; of pods of one shape those that come first here.
+        All else as in `match`. Raises ShapeError.
         """
         ids = columns.column("shape", shape, np.int32, None)
         count = len(shapes)
