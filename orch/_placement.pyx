@@ -277,6 +277,10 @@ cdef class Index:
         """int32[k, R]: the totals of rows."""
         return np.asarray(self.total)[np.asarray(rows), : self.dims]
 
+    def frees(self, const int32_t[::1] rows):
+        """int32[k, R]: what is free in rows."""
+        return np.asarray(self.free_)[np.asarray(rows), : self.dims]
+
     def sizes(self, const int32_t[:, ::1] requests):
         """int64[S]: each request in parts of the largest agent, as the score counts; what is larger counts as full."""
         cdef int64_t s, n = requests.shape[0]

@@ -74,6 +74,14 @@ class Cluster:
         nothing = np.zeros((len(row), self.dims), np.int32)
         self.update(row, nothing, np.zeros(len(row), np.uint8), nothing)
 
+    def free_of(self, rows: Any) -> Int32:
+        """int32[k, R]: what matches see as free on some agents. rows: int32[k]. Raises ShapeError."""
+        row = columns.column("rows", rows, np.int32, None)
+        columns.at_least("rows", row, 0)
+        columns.below("rows", row, len(self), "agents")
+        free: Int32 = self._index.frees(row)
+        return free
+
     def columns(self) -> tuple[Int32, Int32, UInt8]:
         """Copies of (free int32[N, R], total int32[N, R], usable uint8[N]) as matches see them now."""
         free, total, state = self._index.columns()

@@ -146,3 +146,12 @@ def test_a_bad_update_is_refused_and_changes_nothing(arguments: tuple, message: 
 def test_only_known_agents_are_removed() -> None:
     with pytest.raises(ShapeError, match="only 1 agents"):
         Cluster([UNIT], [UNIT], [1]).remove([1])
+
+
+def test_what_is_free_of_some_agents_is_read_as_matches_see_it() -> None:
+    cluster = Cluster([UNIT, UNIT], [UNIT, UNIT], [1, 1])
+    cluster.match([[100, 0, 0, 0, 0]], Demand.of([0], [3]))
+    assert cluster.free_of([1, 0]).tolist() == [UNIT, [700, *UNIT[1:]]]
+    for rows in ([2], [-1]):
+        with pytest.raises(ShapeError, match="rows"):
+            cluster.free_of(rows)
