@@ -1,7 +1,6 @@
 """Single decisions: one pod at a time on a cluster at 90% load; release and place; a gang of 64.
 
-Timed by the call of the kernel's own wrapper, in Python: what a caller waits. `kernel_ns` is the same without Python, many
-decisions in one call.
+A decision is timed in the kernel, many in one call; the others by the call of its wrapper: what a Python caller waits.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def decisions(cluster: Cluster, requests: NDArray[np.int32], draw: np.random.Gen
     """Seconds of each decision: BATCH pods of different shapes in one call, undone outside of the timing."""
     took = []
     for _ in range(samples // BATCH):
-        shapes = draw.choice(len(requests), BATCH, replace=False).astype(np.int32)
+        shapes = draw.choice(len(requests), BATCH).astype(np.int32)
         demand = Demand.of(shapes, np.ones(BATCH, np.int32))
         empty = Demand.of(shapes, np.zeros(BATCH, np.int32))
         begun = time.perf_counter()
