@@ -45,7 +45,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.EXITED: "the command exited by itself",
     Reason.SIGNALED: "the command was ended by a signal",
     Reason.COMMAND_NOT_FOUND: "the command was not found; check its path, or install it on the agents",
-    Reason.COMMAND_NOT_EXECUTABLE: "the command may not be executed; check its mode and format",
+    Reason.COMMAND_NOT_EXECUTABLE: (
+        "the command may not be executed; check its mode and format, and whether the pod's user may enter its folder"
+    ),
     Reason.SPAWN_FAILED: "the process could not be started",
     Reason.HEALTH_CHECK: "its health check failed too many times in a row",
     Reason.PORT_TAKEN: "a port it was given is in use by another process",

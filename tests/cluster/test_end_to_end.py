@@ -81,6 +81,13 @@ def test_up_twice_is_one_cluster(world: World) -> None:
     assert world.found["url"].startswith("http://127.0.0.1:")
 
 
+def test_a_map_runs_also_where_pods_have_uids_of_their_own(cluster: Cluster) -> None:
+    """Under root they do, and may not be allowed to read this Python."""
+    assert cluster.map(len, ["pod", "agent"], chunk=1) == [3, 5]
+    with pytest.raises(ZeroDivisionError):
+        cluster.map(lambda item: 1 / item, [0])
+
+
 def test_a_job_runs_and_its_output_is_kept(cluster: Cluster) -> None:
     job = cluster.submit("/e2e/echo", cmd="echo pod $ORCH_INDEX; exit $((ORCH_INDEX % 3))", count=50, cpus=0.05, mem=8)
     job.wait(timeout=60)

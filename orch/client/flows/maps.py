@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from orch.client import mapper
+from orch.client import mapper, own_python
 from orch.client.effects import Call, Flow
 from orch.client.flows import jobs
 from orch.client.flows.base import Wire
 from orch.model.errors import NotFoundError, SpecError
-from orch.model.reasons import SENTENCES, Reason
+from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.states import State
 
 CHUNKS_PER_CPU = 4
@@ -53,9 +51,13 @@ def run(
     payload = mapper.pack(function, chunks)
     sha256 = yield from upload(wire, payload)
     del payload
-    env = {**python_env(), **(options.get("env") or {}), PAYLOAD_VARIABLE: sha256}
-    command = [sys.executable, "-m", "orch.client.mapper"]
-    submitted = yield from jobs.submit(wire, path, None, len(chunks), None, {**options, "argv": command, "env": env})
+    own = {
+        **options,
+        "argv": own_python.command("orch.client.mapper"),
+        "env": {**own_python.environment(), **(options.get("env") or {}), PAYLOAD_VARIABLE: sha256},
+        "user": options.get("user") or own_python.user(),
+    }
+    submitted = yield from jobs.submit(wire, path, None, len(chunks), None, own)
     state.job = submitted["job"]
     yield from jobs.wait(wire, state.job, "finished", timeout, progress)
     return (yield from _results(wire, state.job, chunks))
@@ -71,12 +73,6 @@ def upload(wire: Wire, payload: bytes) -> Flow[str]:
         headers = {"Content-Type": "application/octet-stream"}
         yield from wire.send(Call("PUT", path, {}, payload, headers, timeout_s=UPLOAD_S))
     return sha256
-
-
-def python_env() -> dict[str, str]:
-    """What a pod's Python needs to find `orch`, where it is not installed but imported from a folder."""
-    root = Path(mapper.__file__).resolve().parents[2]
-    return {} if root.name in ("site-packages", "dist-packages") else {"PYTHONPATH": str(root)}
 
 
 def _good_chunk(wire: Wire, items: int, cpus: float) -> Flow[int]:
@@ -102,7 +98,8 @@ def _raise_failed(wire: Wire, job: int, index: int, chunks: Sequence[Sequence[An
     words = yield from jobs.output(wire, job, index, "stderr")
     tail = words[-_STDERR_BYTES:].decode("utf-8", "replace").strip()
     first = sum(len(chunk) for chunk in chunks[:index])
+    how = reason if code == NO_EXIT_CODE else f"exit code {code}: {reason}"
     raise mapper.MapError(
         f"the pod for items {first} to {first + len(chunks[index]) - 1} of the map is {state.name} without a result"
-        f" (exit code {code}: {reason}). {'Its last words: ' + tail if tail else 'It wrote nothing to stderr.'}"
+        f" ({how}). {'Its last words: ' + tail if tail else 'It wrote nothing to stderr.'}"
     )
