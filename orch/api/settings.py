@@ -39,6 +39,8 @@ class Settings:
     """Blocking reads at one time."""
     wait_ms: int = 60_000
     """The longest that one blocking read blocks; clients ask again."""
+    steady_ms: int = 1_000
+    """Who waits for a service learns that an instance without checks runs once it has run for so long."""
     ping_ms: int = 15_000
     """How often an idle event stream says so."""
     queued_events: int = 2_000

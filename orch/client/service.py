@@ -28,7 +28,7 @@ class Service:
         return self._cluster._run(services.status(self._cluster._wire, self.path))
 
     def wait(self, timeout: float | None = None) -> Service:
-        """Return once all wanted instances run the newest spec, and are healthy if they have checks.
+        """Return once all wanted instances run the newest spec: healthy if they have checks, else for a second by now.
 
         timeout: seconds, None = for ever. Raises TimeoutExceededError, which says what is missing and why.
         """

@@ -186,6 +186,19 @@ def test_who_waits_for_a_service_is_told_when_it_is_ready(world: World) -> None:
     assert send(world, "GET", "/v2/services/demo/no::wait").status_code == 404
 
 
+def test_a_service_that_crashes_at_once_is_never_said_to_run(world: World) -> None:
+    send(world, "POST", "/v2/apps", json={**APP, "cmd": "exit 4", "instances": 1, "backoffSeconds": 0.01})
+    answer = send(world, "GET", "/v2/services/demo/sleep::wait?timeout_ms=1000").json()
+    assert answer["done"] is False
+    assert any(row["exit_code"] == 4 for row in send(world, "GET", "/v2/services/demo/sleep").json()["ended"])
+
+
+def test_who_waits_longer_than_an_instance_needs_to_be_steady_is_told_at_once(world: World) -> None:
+    send(world, "POST", "/v2/apps", json={**APP, "instances": 1})
+    assert send(world, "GET", "/v2/services/demo/sleep::wait?timeout_ms=10000").json()["done"] is True
+    assert send(world, "GET", "/v2/services/demo/sleep::wait?timeout_ms=5").json()["done"] is True
+
+
 def test_one_key_is_one_change(world: World) -> None:
     headers = {"Idempotency-Key": "k1"}
     first = send(world, "POST", "/v2/pods", json=POD, headers=headers)

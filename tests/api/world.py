@@ -245,7 +245,8 @@ class World:
         self._folder = folder
         self._total = total or [4000, 8192, 10_000, 0, 100]
         self._names = [f"a{number + 1}" for number in range(agents)]
-        self.settings = Settings(token=TOKEN, node_token=NODE_TOKEN, blob_dir=folder / "blobs", **limits)
+        own = {"steady_ms": 50, **limits}
+        self.settings = Settings(token=TOKEN, node_token=NODE_TOKEN, blob_dir=folder / "blobs", **own)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="world", daemon=True)
         self._failure: BaseException | None = None

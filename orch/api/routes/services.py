@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -61,24 +62,68 @@ async def wait(
     ] = "running",
     timeout_ms: TimeoutMs = 30_000,
 ) -> Response:
-    """Answers as soon as it is so, pushed by the feed; `done` is false when the time was over before."""
+    """Answers as soon as it is so, pushed by the feed; `done` is false when the time was over before.
+
+    An instance without health checks counts as running once it has run for a second: one that crashes at once does not.
+    """
     identity = absolute(path)
-    last = reads.gone_service(identity)
+    if until == "running":
+        done, found = await _until_running(room, identity, timeout_ms)
+    else:
+        done, found = await _until_gone(room, identity, timeout_ms)
+    return answer({"done": done, "status": found})
+
+
+async def _until_gone(room: Room, path: str, timeout_ms: int) -> tuple[bool, dict[str, Any]]:
+    last = reads.gone_service(path)
 
     def look() -> tuple[bool, dict[str, Any]]:
         nonlocal last
-        found = reads.service(room.replica, identity)
-        if found is None and until == "running":
-            raise _not_found(identity)
+        found = reads.service(room.replica, path)
         if found is None:
             return True, reads.as_gone(last)
         last = found
-        return until == "running" and found["ready"] >= found["instances"] and not found["deleting"] and found[
-            "settled"
-        ], found
+        return False, found
 
-    done, found = await room.wait_until(look, timeout_ms)
-    return answer({"done": done, "status": found})
+    return await room.wait_until(look, timeout_ms)
+
+
+async def _until_running(room: Room, path: str, timeout_ms: int) -> tuple[bool, dict[str, Any]]:
+    """Ready, and still the same instances when the youngest of those without checks is no longer new."""
+    end = time.monotonic() + timeout_ms / 1000
+
+    def left_ms() -> int:
+        return max(0, round((end - time.monotonic()) * 1000))
+
+    def look() -> tuple[bool, dict[str, Any]]:
+        found = service_or_404(room, path)
+        ready = found["ready"] >= found["instances"] and found["settled"] and not found["deleting"]
+        return ready, found
+
+    while True:
+        done, found = await room.wait_until(look, left_ms())
+        since_ms = time.time() * 1000 - room.settings.steady_ms
+        new = _running(room, path, since_ms) if done else set()
+        if not new:
+            return done, found
+        if await _stay(room, path, new, since_ms, min(room.settings.steady_ms, left_ms())):
+            return left_ms() > 0, found
+
+
+async def _stay(room: Room, path: str, new: set[int], since_ms: float, for_ms: int) -> bool:
+    """Whether these instances run on for so long."""
+    changed, _ = await room.wait_until(lambda: (not new <= _running(room, path, since_ms), None), for_ms)
+    return not changed
+
+
+def _running(room: Room, path: str, since_ms: float) -> set[int]:
+    """Ids of a service's running instances that have no checks and started after `since_ms`."""
+    rows = reads.service_instances(room.replica, path)
+    return {
+        row["id"]
+        for row in rows
+        if row["state"] == "RUNNING" and row["healthy"] is None and (row["started_ms"] or 0) > since_ms
+    }
 
 
 @router.put(
