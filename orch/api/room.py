@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from orch.api.middleware import request_id_of
 from orch.api.nodes import NodeHub
 from orch.api.settings import Settings
 from orch.machine.host import Host
+from orch.machine.keys import sealed
+from orch.model.codec import encode
 from orch.model.errors import TooManyError, UnavailableError, UsageError
 
 T = TypeVar("T")
@@ -54,9 +57,13 @@ class Room:
 
     async def call(self, machine: str, make: Callable[[dict[str, Any]], Any], request: Request) -> Any:
         """Send a machine what `make` builds of `{request, key, user, at_ms}`; its answer, once the replica shows it."""
+        key = key_of(request)
+        if key:
+            asked = encode(make({"request": "", "key": "", "user": self.settings.user, "at_ms": 0}))
+            key = sealed(key, hashlib.blake2b(asked, digest_size=12).hexdigest())
         stamp = {
             "request": request_id_of(request),
-            "key": key_of(request),
+            "key": key,
             "user": self.settings.user,
             "at_ms": int(time.time() * 1000),
         }

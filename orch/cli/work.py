@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from orch.cli.common import DEFAULT, Common, Output
 from orch.cli.output import counts, say, show_one
-from orch.model.errors import UsageError
+from orch.model.errors import TimeoutExceededError, UsageError
+
+if TYPE_CHECKING:
+    from orch.client.job import Job
 
 _MAX_SPEC_BYTES = 4 << 20
 
@@ -76,7 +81,8 @@ def run(
     with common.connect() as cluster:
         service = cluster.run(body, instances=instances, now=now, replace=replace)
         if wait:
-            service.wait(timeout=timeout)
+            with _goes_on(f"{service.path} is kept running; orch stop {service.path} ends it"):
+                service.wait(timeout=timeout)
         thing = service.status()
     show_one(thing, common.output, f"service {thing['id']}: {_progress(thing)}")
 
@@ -96,6 +102,7 @@ def submit(
     timeout: float = 0,
     user: str | None = None,
     wait: bool = False,
+    wait_timeout: float | None = None,
     now: bool = False,
     key: str | None = None,
     common: Common = DEFAULT,
@@ -139,10 +146,12 @@ def submit(
         The user to run as (administrators).
     wait
         Show progress and return when all have ended; exit 1 if any failed.
+    wait_timeout
+        Seconds to wait at most; then exit 7, and the job goes on.
     now
         Refuse the job if nothing of it can be placed now.
     key
-        Submitting again with the same key does nothing new.
+        Submitting the same again with the same key does nothing new; something else is a conflict.
     """
     if not command:
         raise UsageError("no command; write it after --, as in: orch submit -n 10 -- echo hello")
@@ -153,9 +162,11 @@ def submit(
             name, count=n, cpus=cpus, mem=mem, disk=disk, gpus=gpus, env=pairs, attempts=attempts,
             gang=gang, priority=priority, timeout=timeout or None, user=user, key=key, now=now, **what,
         )  # fmt: skip
+        _say_if_never(job)
         if wait:
-            say(f"job {job.number} {name}: {n} pods")
-            job.wait(progress=sys.stderr.isatty())
+            say(f"job {job.number} {name}: {n} {'pod' if n == 1 else 'pods'}")
+            with _goes_on(f"job {job.number} goes on; orch stop {job.number} ends it"):
+                job.wait(timeout=wait_timeout, progress=sys.stderr.isatty())
         thing = job.status()
     show_one(thing, common.output, f"job {thing['job']} {thing['path']}: {counts(thing['states'])}", name="job")
     failed = thing["count"] - thing["states"].get("FINISHED", 0)
@@ -182,7 +193,8 @@ def scale(id: str, instances: int, *, wait: bool = False, timeout: float = 300.0
         service = cluster.service(id)
         service.scale(instances)
         if wait:
-            service.wait(timeout=timeout)
+            with _goes_on(f"{id} is still to have {instances} instances; orch scale {id} N changes that"):
+                service.wait(timeout=timeout)
         thing = service.status()
     show_one(thing, common.output, f"service {thing['id']}: {_progress(thing)}")
 
@@ -207,6 +219,23 @@ def stop(id: str, *, wait: bool = True, timeout: float = 60.0, common: Common = 
     with common.connect() as cluster:
         thing = cluster.stop(id, wait=wait, timeout=timeout)
     show_one(thing, common.output, f"{thing.get('kind', 'it')} {id} is stopped" if wait else f"{id} is being stopped")
+
+
+@contextlib.contextmanager
+def _goes_on(what: str) -> Iterator[None]:
+    """Who stops waiting, by Ctrl-C or after the time, is told what does not stop."""
+    try:
+        yield
+    except (KeyboardInterrupt, TimeoutExceededError):
+        say(what)
+        raise
+
+
+def _say_if_never(job: Job) -> None:
+    """What no agent could ever hold is said at once, whether somebody waits for it or not."""
+    why = job.why()
+    if why.never:
+        say(f"job {job.number} cannot start: {why.sentence}")
 
 
 def _progress(thing: dict[str, Any]) -> str:

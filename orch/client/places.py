@@ -81,8 +81,14 @@ def read_token(file: str | os.PathLike[str] | None, url: str) -> str:
         raise UnauthenticatedError(
             f"the token file {os.fspath(file)} can't be read: {error.strerror}. Only its owner may; ask for a copy."
         ) from None
+    except UnicodeDecodeError:
+        token = "\0"
     if not token:
         raise UnauthenticatedError(f"the token file {os.fspath(file)} is empty.")
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise UnauthenticatedError(
+            f"{os.fspath(file)} is no token file: that holds one word on one line. `orch up -o json` shows where it is."
+        )
     return token
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orch.client.places import read_token
 from orch.cluster.bring_up import READY_S
 from orch.cluster.files import ClusterFiles, read_json, write_json, write_private
 from orch.cluster.files import data_dir as find_data_dir
@@ -49,7 +50,7 @@ def join(
     """
     began = time.monotonic()
     url = address if "://" in address else f"http://{address}"
-    token = read_token(Path(token_file))
+    token = read_token(token_file, address)
     files = ClusterFiles(find_data_dir(data_dir))
     with files.exclusive():
         before = read_json(files.config_json)
@@ -106,17 +107,6 @@ def ask(url: str, method: str, path: str, token: str, body: Any = None) -> Any:
     if answer.status >= 400:
         raise from_dict(found if isinstance(found, dict) else {"status": answer.status})
     return found
-
-
-def read_token(path: Path) -> str:
-    """The token in a file that the user gave. Raises UsageError."""
-    try:
-        token = path.read_text().strip()
-    except OSError as error:
-        raise UsageError(f"the token file {path} cannot be read: {error.strerror}") from error
-    if not token:
-        raise UsageError(f"the token file {path} is empty")
-    return token
 
 
 def _prepare(files: ClusterFiles, cluster: str, token: str, found: dict[str, Any]) -> None:

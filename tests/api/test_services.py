@@ -204,6 +204,9 @@ def test_one_key_is_one_change(world: World) -> None:
     first = send(world, "POST", "/v2/pods", json=POD, headers=headers)
     second = send(world, "POST", "/v2/pods", json=POD, headers=headers)
     assert (first.status_code, second.status_code) == (201, 201) and first.json() == second.json()
+    other = send(world, "POST", "/v2/pods", json={**POD, "id": "/demo/other"}, headers=headers)
+    assert other.status_code == 409 and "used before for something else" in other.json()["detail"]
+    assert send(world, "GET", "/v2/services/demo/other").status_code == 404
 
 
 def test_now_refuses_a_service_that_has_no_room(world: World) -> None:

@@ -49,6 +49,11 @@ def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(orch.UnauthenticatedError, match="is empty"):
         find("http://127.0.0.1:5", tmp_path / "empty", {})
+    for content in (b"secret\nsecret", b"two secret words", b"\xff\xfe", "s\u00e9cret".encode()):
+        (tmp_path / "odd").write_bytes(content)
+        with pytest.raises(orch.UnauthenticatedError, match="is no token file") as found:
+            find("http://127.0.0.1:5", tmp_path / "odd", {})
+        assert "secret" not in str(found.value), "what a file holds by mistake is not shown"
 
 
 @pytest.mark.parametrize("text", ["ftp://x", "http://", "://", ""])

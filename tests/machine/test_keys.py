@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orch.machine.keys import Keys, is_answer
+from orch.machine.keys import Keys, is_answer, sealed
 from orch.model.errors import ConflictError, NotFoundError, SpecError, UnavailableError
 
 
@@ -29,3 +29,16 @@ def test_keys_are_forgotten_the_oldest_first_and_the_empty_one_is_none() -> None
 def test_refusals_that_depend_on_the_time_are_answers() -> None:
     assert is_answer(NotFoundError("x")) and is_answer(ConflictError("x"))
     assert not is_answer(SpecError("x")) and not is_answer(UnavailableError("x"))
+
+
+def test_a_key_that_was_used_for_something_else_is_a_conflict() -> None:
+    keys = Keys()
+    keys.put("ada", sealed("k", "one"), {"job": 1})
+    restored = Keys()
+    restored.restore(keys.to_list())
+    for known in (keys, restored):
+        same, other = known.again("r", "ada", sealed("k", "one")), known.again("r", "ada", sealed("k", "two"))
+        assert same is not None and (same.body, same.error) == ({"job": 1}, None)
+        assert other is not None and other.body is None and other.error is not None
+        assert (other.error["status"], '"k"' in other.error["detail"]) == (409, True)
+    assert sealed("", "one") == ""
