@@ -12,7 +12,8 @@ import pytest
 
 import orch
 from orch.api.facts import events_of, names_before
-from orch.api.routes.events import parse_since
+from orch.api.follower import Event
+from orch.api.routes.events import parse_since, wanted
 from orch.client.flows.streams import SseParser
 from orch.machine.host import Host, Record
 from orch.model import facts_batch, facts_master, facts_services
@@ -99,6 +100,14 @@ def test_the_life_of_a_service_in_events(world: World) -> None:
     assert states[:2] == ["STAGING", "RUNNING"] and states[-1] == "KILLED"
     agents = [(data["agent"], data["change"]) for _, kind, data in past(world) if kind == "agent"]
     assert ("a1", "registered") in agents
+
+
+def test_a_gap_is_told_to_everybody_whatever_they_asked_for() -> None:
+    select = wanted(["service"], "/demo/web")
+    assert select(Event(5, 0, 1, "gap", {"from": 3}))
+    assert select(Event(5, 0, 1, "service", {"path": "/demo/web"}))
+    assert not select(Event(5, 0, 1, "job", {"path": "/demo/web"}))
+    assert not select(Event(5, 0, 1, "service", {"path": "/demo/api"}))
 
 
 def test_a_reader_that_vanishes_leaves_nothing(world: World) -> None:
