@@ -112,7 +112,8 @@ def test_a_gap_is_told_to_everybody_whatever_they_asked_for() -> None:
 
 def test_a_reader_that_vanishes_leaves_nothing(world: World) -> None:
     with stream(world) as answer:
-        next(answer.iter_bytes())
+        pieces = answer.iter_bytes()  # kept: httpx hangs up when its iterator goes
+        next(pieces)
         assert world.do(lambda: world.follower.subscribers) == 1
     deadline(lambda: world.do(lambda: world.follower.subscribers) == 0, "the subscription is still there")
     assert world.do(lambda: world.room._streams.taken) == 0
