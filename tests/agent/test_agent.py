@@ -10,6 +10,7 @@ import pytest
 from orch.agent import commands as do
 from orch.agent import events
 from orch.agent.agent import MAX_ROUNDS, Agent
+from orch.agent.ports import AVOID_MS
 from orch.machine.commands import Journal, Publish, Send
 from orch.machine.machine import Tick
 from orch.model import messages as say
@@ -185,6 +186,11 @@ def test_a_doubled_message_is_dropped_and_a_gap_makes_it_register_again(bench: B
     assert bench.state_of(12) is None
 
 
+def test_one_message_that_is_missing_is_a_gap(bench: Bench) -> None:
+    bench.launch(JOB, [10], seq=2)
+    assert bench.sent(say.Register) and bench.state_of(10) is None
+
+
 def test_messages_of_another_session_are_dropped(bench: Bench) -> None:
     bench.let_in(session=1)
     bench.give(say.StopBatch(1, 9, 1, np.array([1]), np.array([1], dtype=np.int32), np.zeros(1, dtype=np.uint8)))
@@ -205,6 +211,25 @@ def test_an_old_master_and_an_acknowledged_heartbeat_change_nothing(bench: Bench
     assert bench.give(say.HeartbeatAck(0, 1, 0)) == []
     assert bench.give(say.HeartbeatAck(1, 1, 0)) == []
     assert bench.give(say.UpdateAck(0, 1, 5)) == []
+
+
+def test_an_acknowledgement_of_another_master_is_not_taken_for_this_sessions(bench: Bench) -> None:
+    bench.launch(JOB, [10])
+    bench.jobs([10], State.FINISHED)
+    for epoch in (0, 2):
+        bench.give(say.UpdateAck(epoch, 1, 1))
+        assert bench.state_of(10) == State.FINISHED
+
+
+def test_an_end_is_kept_while_only_what_came_before_it_is_acknowledged(bench: Bench) -> None:
+    bench.launch(JOB, [10, 11])
+    bench.jobs([10], State.RUNNING)
+    bench.jobs([11], State.RUNNING)
+    bench.jobs([10], State.FINISHED)
+    bench.acknowledge(1)
+    assert bench.state_of(10) == State.FINISHED and not bench.asked(do.Ended)
+    (update,) = bench.sent(say.UpdateBatch)
+    assert (update.seq, update.ids.tolist(), update.states.tolist()) == (3, [10], [State.FINISHED])
 
 
 def test_ends_are_told_and_forgotten_once_acknowledged(bench: Bench) -> None:
@@ -232,6 +257,8 @@ def test_updates_are_sent_again_until_acknowledged(bench: Bench) -> None:
     bench.give(Tick(), after_ms=2_000)
     assert [message.seq for message in bench.sent(say.UpdateBatch)] == [1]
     assert bench.sent(say.Heartbeat)[0].received_seq == 1
+    bench.give(Tick(), after_ms=2_000)
+    assert [message.seq for message in bench.sent(say.UpdateBatch)] == [1]
     bench.acknowledge(1)
     bench.give(Tick(), after_ms=2_000)
     assert bench.sent(say.UpdateBatch) == []
@@ -331,6 +358,32 @@ def test_ports_of_a_forgotten_pod_are_free_again() -> None:
     assert bench.asked(do.StartInstance)[0].ports == [[31_000], []]
 
 
+def test_a_fixed_port_is_held_until_the_last_of_its_instances_is_forgotten() -> None:
+    fixed = Template("/web", "pod", (ContainerTemplate("app", shell="x", endpoints=(EndpointTemplate("h", 31_000),)),))
+    bench = Bench(ports=(31_000, 31_000))
+    bench.let_in()
+    bench.launch(fixed, [1])
+    bench.launch(fixed, [2])
+    bench.container(0, State.FINISHED, 0)
+    bench.acknowledge(bench.sent(say.UpdateBatch)[-1].seq)
+    assert bench.state_of(1) is None
+    bench.launch(POD, [3])
+    assert bench.state_of(3) == State.ERROR
+
+
+def test_a_port_that_somebody_else_has_is_left_alone_for_a_while() -> None:
+    bench = Bench(ports=(31_000, 31_001))
+    bench.let_in()
+    bench.launch(POD, [1])
+    bench.container(0, State.ERROR, reason=Reason.PORT_TAKEN, ports=[31_000])
+    assert bench.asked(do.StartInstance)[0].ports == [[31_001], []]
+    bench.launch(POD, [2])
+    assert bench.state_of(2) == State.ERROR
+    bench.now_ms += AVOID_MS
+    bench.launch(POD, [3])
+    assert bench.asked(do.StartInstance)[0].ports == [[31_000], []]
+
+
 def test_a_port_that_is_taken_is_another_round_with_another_port(bench: Bench) -> None:
     bench.launch(POD, [1])
     for turn in range(1, MAX_ROUNDS):
@@ -397,7 +450,9 @@ def test_failures_within_the_grace_period_count_for_nothing(bench: Bench) -> Non
         bench.give(events.Probed(1, 1, 0, 0, False, "refused"))
     assert bench.state_of(1) == State.RUNNING
     assert bench.agent.several[1, 1].healthy() is None
-    bench.give(events.Probed(1, 1, 0, 0, False, "refused"), after_ms=1_500)
+    bench.give(events.Probed(1, 1, 0, 0, False, "refused"), after_ms=CHECK.grace_ms - 1)
+    assert bench.agent.several[1, 1].healthy() is None
+    bench.give(events.Probed(1, 1, 0, 0, False, "refused"), after_ms=1)
     assert bench.agent.several[1, 1].healthy() is False
 
 

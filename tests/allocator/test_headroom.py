@@ -199,3 +199,16 @@ def test_one_group_alone_may_take_what_it_wants_of_what_there_is() -> None:
 def test_pods_that_ask_for_nothing_are_placed_where_nothing_is_free() -> None:
     _, room = shared({}, [Row("/a", (0,) * R, 5, 0), Row("/b", (1, 0, 0, 0, 0), 5, 0)], (0,) * R)
     assert room == {"/a": [0] * R}
+
+
+def test_a_pod_that_no_limit_lets_in_takes_nothing_from_the_others() -> None:
+    rows = [Row("/a/x", (4, 0, 0, 0, 0), 5, 0), Row("/a/x", (1, 0, 0, 0, 0), 1, 0), Row("/b", (1, 0, 0, 0, 0), 9, 0)]
+    _, room = shared({"/a": Group(limit=(3, -1, -1, -1, -1))}, rows, (10, 0, 0, 0, 0))
+    assert room == {"/a/x": [1, 0, 0, 0, 0], "/b": [9, 0, 0, 0, 0]}
+
+
+def test_what_is_guaranteed_to_several_subgroups_adds_up() -> None:
+    settings = {path: Group(guarantee=(6, 0, 0, 0, 0)) for path in ("/a/x", "/a/y")}
+    rows = [Row(path, (1, 0, 0, 0, 0), 50, 0) for path in ("/a/x", "/a/y", "/b")]
+    _, room = shared(settings, rows, (16, 0, 0, 0, 0))
+    assert {path: most[0] for path, most in room.items()} == {"/a/x": 6, "/a/y": 6, "/b": 4}

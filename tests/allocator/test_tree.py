@@ -70,6 +70,7 @@ def test_room_is_what_the_limit_leaves_and_never_negative() -> None:
         ({"weight": 0}, "weight of /team is 0"),
         ({"guarantee": -1}, "guaranteed"),
         ({"guarantee": 10, "limit": 5}, "guaranteed"),
+        ({"guarantee": 1, "limit": 0}, "guaranteed"),
     ],
 )
 def test_a_senseless_quota_is_refused(settings: dict[str, int], message: str) -> None:

@@ -162,6 +162,7 @@ def test_columns_that_lie_are_refused(world: World) -> None:
         {**good, "blob": b"abc"},
         {**good, "off": off.astype(np.int32)},
         {**good, "off": np.array([0, 2, 1], dtype=np.int64)},
+        {**good, "off": np.array([0, 2, 1, 2], dtype=np.int64)},
         {**good, "off": np.array([1, 2, 2], dtype=np.int64)},
         {**good, "off": np.empty(0, dtype=np.int64)},
         {**good, "off": [0, 1, 2]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def test_help_of_a_command_teaches_by_example(command: str, capsys: pytest.Captu
 @pytest.mark.parametrize(
     "argv",
     [["nonsense"], ["scale", "/a"], ["scale", "/a", "many"], ["up", "--agents", "x"], ["ps", "--outptu", "json"],
-     ["submit"], ["submit", "-e", "NOVALUE", "--", "true"], ["completion", "tcsh"], ["validate", "/no/such/file"]],
+     ["submit"], ["submit", "-e", "NOVALUE", "--", "true"], ["submit", "-e", "=x", "--", "true"],
+     ["completion", "tcsh"], ["validate", "/no/such/file"]],
 )  # fmt: skip
 def test_a_usage_error_is_exit_code_2_and_one_message(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argv) == 2
@@ -85,6 +87,25 @@ def test_text_that_is_no_spec_is_told_where(tmp_path: Path, capsys: pytest.Captu
     assert "line" in capsys.readouterr().err
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     assert run(["validate", str(tmp_path / "x.yaml")]) == 2
+
+
+def test_what_comes_after_the_dashes_is_the_commands_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["submit", "--", "tool", "-o", "json"]) == 1
+    assert capsys.readouterr().err.startswith("orch: ")
+    assert run(["submit", "-o", "json", "--", "tool"]) == 1
+    assert json.loads(capsys.readouterr().err)["status"] == 503
+
+
+def test_an_interrupt_is_the_exit_code_that_shells_expect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr("orch.model.specs.load_text", interrupted)
+    assert run(["validate", "-"]) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_without_a_cluster_it_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def test_an_exception_that_cannot_be_rebuilt_is_told_in_words() -> None:
 def test_a_value_that_cannot_be_pickled_is_an_error() -> None:
     with pytest.raises((TypeError, pickle.PicklingError)):
         mapper.values_of(run(mapper.pack(lambda _: iter(os.scandir(".")), [[1]]), 0))
+
+
+@pytest.mark.parametrize(("value", "code"), [("int(item)", 0), ("threading.Lock()", 1), ("1 / 0", 1)])
+def test_a_pod_ends_with_1_where_it_has_no_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, code: int
+) -> None:
+    function = eval(f"lambda item: {value}", {"threading": threading})
+    (tmp_path / "payload").write_bytes(mapper.pack(function, [["1"]]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCH_PAYLOAD", "payload")
+    monkeypatch.setenv("ORCH_INDEX", "0")
+    assert mapper.main() == code
+    assert (tmp_path / mapper.RESULT).exists()
 
 
 def test_a_file_that_is_no_payload() -> None:

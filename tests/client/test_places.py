@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import orch
+from orch.client import transport
 from orch.client.places import Place, find, normal_url
 
 
@@ -68,6 +69,7 @@ def test_an_address_that_is_none(text: str) -> None:
 )
 def test_proxies_have_no_say_on_this_machine(url: str, here: bool) -> None:
     assert Place(url, "t").is_loopback is here
+    assert transport._options(Place(url, "t"))["trust_env"] is not here
 
 
 def test_nobody_listens_there(token: str) -> None:

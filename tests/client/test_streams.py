@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import orch
 from orch.client.effects import Call, Close, ConnectionLostError, Emit, Open, Read, Reply, Sleep
-from orch.client.flows import base, streams
+from orch.client.flows import base, jobs, streams
 from orch.client.flows.base import Wire
 from orch.client.flows.streams import FrameParser
 from orch.client.places import Place
@@ -147,3 +147,11 @@ def test_a_reply_that_is_no_error_body() -> None:
     assert error is not None and "502: <html>" in error.detail
     assert isinstance(Reply(404, {}, b"").error(), orch.NotFoundError)
     assert Reply(204, {}, b"").error() is None and Reply(204, {}, b"").data is None
+
+
+def test_the_rest_of_an_output_that_filled_its_piece_is_fetched() -> None:
+    whole = bytes(jobs.WHOLE_BYTES)
+    assert play(jobs._rest(wire(), 7, 0, "stdout", whole[1:]), []) == (whole[1:], [])
+    rest, seen = play(jobs._rest(wire(), 7, 0, "stdout", whole), [Reply(200, {}, b"more"), Reply(200, {}, b"")])
+    assert rest == whole + b"more"
+    assert [call.params["offset"] for call in seen] == [len(whole), len(whole) + 4]

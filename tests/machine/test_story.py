@@ -56,3 +56,10 @@ def test_or_when_they_are_about_too_many_but_never_the_last() -> None:
     assert [note["at_ms"] for note in story.of(1)] == [4]
     story.note(5, "x", ids(1))
     assert [note["at_ms"] for note in story.of(1)] == [5]
+
+
+def test_what_is_forgotten_makes_room_for_what_comes() -> None:
+    story = Story(max_ids=4)
+    for at in range(10):
+        story.note(at, "x", ids(1, 2))
+    assert [note["at_ms"] for note in story.of(1)] == [8, 9]

@@ -301,6 +301,15 @@ class Fickle:
         self.framework._offered = offered  # type: ignore[method-assign]
 
 
+def test_a_framework_in_the_process_that_starts_again_while_it_has_an_offer_holds_up_nobody() -> None:
+    world = World("services", "batch")
+    world.framework("batch").mood = "silent"
+    world.submit("batch", 1)
+    world.tell(Pass(say.Subscribe("batch")), to="batch")
+    [one] = world.submit("services", 1)
+    assert launched(world) == {one: "a0"}
+
+
 def test_a_framework_that_wants_something_else_each_time_gets_a_rest() -> None:
     world = World("services", unreachable_ms=60_000)
     fickle = Fickle(world)

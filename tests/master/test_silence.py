@@ -10,9 +10,10 @@ import pytest
 from orch.machine.machine import Tick
 from orch.master import views
 from orch.model import messages as say
+from orch.model.facts_master import AgentStatesSeen
 from orch.model.requests import RemoveAgent
-from orch.model.states import State
-from tests.master.world import TOTAL, World, i32, i64, kinds, launched, only
+from orch.model.states import AgentState, State
+from tests.master.world import TOTAL, World, i32, i64, kinds, launched, only, u8
 
 GONE = {"unreachable_ms": 1_000, "gone_ms": 5_000, "remove_ms": 20_000}
 
@@ -82,6 +83,14 @@ def test_an_agent_that_was_forgotten_can_come_back_as_a_new_one(world: World) ->
     assert registered.session == 2
     world.image_of("a0")
     assert world.agent("a0")["state"] == "READY"
+
+
+def test_a_state_that_is_seen_after_an_agent_was_removed_does_not_bring_it_back(world: World) -> None:
+    [one] = world.submit("services", 1)
+    keep_alive(world, "a1", 22_000)
+    assert world.states(one) == ["LOST"]
+    world.master.apply(AgentStatesSeen(i32(0), u8(AgentState.READY)))
+    assert world.master.agents["state"][0] == AgentState.REMOVED and world.master.agents["usable"][0] == 0
 
 
 def test_after_a_restart_agents_have_time_to_come_back(world: World) -> None:

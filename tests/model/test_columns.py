@@ -170,5 +170,14 @@ class TableAgainstDict(RuleBasedStateMachine):
         assert list(held) == [self.plain[row] for row in rows.tolist()]
 
 
+def test_ids_that_went_take_no_room() -> None:
+    index = IdIndex()
+    for first in range(1, 10_000, 100):
+        some = np.arange(first, first + 100)
+        index.insert(some, some)
+        index.remove(some)
+    assert len(index) == 0 and len(index._ids) <= 200
+
+
 TestIndexAgainstDict = IndexAgainstDict.TestCase
 TestTableAgainstDict = TableAgainstDict.TestCase

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orch.model.facts_agent import Forgotten
+from orch.node import exits
 from orch.node.factlog import FactLog
 
 
@@ -82,3 +85,30 @@ def test_a_big_log_wants_a_snapshot(tmp_path: Path) -> None:
     log.save({})
     assert not log.wants_snapshot()
     log.close()
+
+
+def test_facts_that_did_not_fit_on_the_disk_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = FactLog(tmp_path)
+    log.read()
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: write(fd, data[:5]))
+        with pytest.raises(OSError, match="only 5 of"):
+            log.append([fact(1)])
+    log.append([fact(2)])
+    log.close()
+    assert numbers(FactLog(tmp_path).read()[1]) == [[2]]
+
+
+def test_what_an_agent_remembers_is_for_its_owner_only(tmp_path: Path) -> None:
+    log = FactLog(tmp_path)
+    log.read()
+    log.save({"seen": 1})
+    log.append([fact(1)])
+    log.close()
+    os.close(exits.open_journal(tmp_path / "exits"))
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "facts.1": 0o600, "snapshot": 0o600, "exits": 0o600,
+    }  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,6 +95,37 @@ def test_who_makes_no_sense_is_hung_up_on(frames: list[bytes]) -> None:
             other.close()
             await room.door.close()
             assert room.heard == []
+
+    run(body())
+
+
+def dial_as(uid: int, path: Path, frame: bytes) -> int:
+    """Another process connects, sends a frame, and waits until it is hung up on; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setuid(uid)
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(path))
+                line.sendall(HEAD.pack(len(frame)) + frame)
+                line.recv(1)
+        finally:
+            os._exit(0)
+    return pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("uid", "heard"), [(65534, []), (0, ["stranger"])])
+def test_a_process_of_another_user_is_not_listened_to(uid: int, heard: list[str]) -> None:
+    async def body() -> None:
+        with short_folder() as folder:
+            room = Room(folder)
+            await room.door.open()
+            room.path.chmod(0o666)
+            pid = dial_as(uid, room.path, encode({"agent": "stranger"}))
+            await asyncio.to_thread(os.waitpid, pid, 0)
+            assert room.opened == heard
+            await room.door.close()
 
     run(body())
 
@@ -248,6 +280,22 @@ def test_a_payload_is_fetched_once_over_the_line_and_kept_for_its_user(tmp_path:
             assert len(gateway.frames) == 1
             blobs.tidy(now_s=path.stat().st_mtime + 3700)
             assert not blobs.is_here(path)
+
+    run(body())
+
+
+def test_a_question_may_have_the_number_of_our_own_one() -> None:
+    async def body() -> None:
+        async with connected(echo=echo) as (gateway, line):
+            pieces = line.blob(SHA)
+            first = asyncio.ensure_future(anext(pieces))
+            await until("our question", lambda: gateway.frames)
+            rid = gateway.frames.pop()[0]
+            await gateway.say(rid, "echo", {"text": "x"})
+            await until("the answer", lambda: gateway.answers(rid)[-1:] == [["end", None]])
+            await gateway.say(rid, "data", DATA)
+            assert await first == DATA
+            await pieces.aclose()  # type: ignore[attr-defined]
 
     run(body())
 

@@ -112,6 +112,14 @@ def test_no_path_leads_out_of_a_sandbox(folders: Folders, path: str) -> None:
     assert not isinstance(refused.value, ExpiredError)
 
 
+def test_a_link_to_an_absolute_path_is_not_taken_for_one_inside(folders: Folders) -> None:
+    place = instance(folders, 5)
+    (place / "inside").write_text("x")
+    (place / "link").symlink_to("/inside")
+    with pytest.raises(NotFoundError, match="no 'link'"):
+        Reader(folders).file(5, 1, "link", 0, 1)
+
+
 def test_links_inside_a_sandbox_are_followed(folders: Folders) -> None:
     place = instance(folders, 5)
     (place / "shared").mkdir()

@@ -82,6 +82,15 @@ def test_a_batch_that_ends_at_once_goes_only_as_far_as_it_must(folders: Folders)
     assert not (folders.sandboxes / "1").exists()
 
 
+def test_one_that_ended_and_lives_again_stays(folders: Folders) -> None:
+    finished(folders, 5)
+    finished(folders, 6)
+    retention = Retention(folders, Rules(count=0), lambda: {(5, 1)})
+    retention.ended(np.array([5, 6], dtype=np.int64), np.ones(2, np.int32))
+    asyncio.run(retention.run())
+    assert left(folders) == [5]
+
+
 def test_removing_follows_no_link(folders: Folders, tmp_path: Path) -> None:
     finished(folders, 5)
     (tmp_path / "outside").mkdir()

@@ -98,6 +98,15 @@ def test_an_input_that_cannot_be_had_says_why(tmp_path: Path, uri: str, words: s
         fetch(tmp_path, uri)
 
 
+@pytest.mark.parametrize("dest", ["../out", "/tmp/out", "a/../../out"])
+def test_an_input_has_its_place_in_the_sandbox(tmp_path: Path, dest: str) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "given").write_text("x")
+    with pytest.raises(ArtifactError, match="no name for a file in the sandbox"):
+        fetch(tmp_path / "box", f"file://{tmp_path}/given", dest=dest)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["box", "given"]
+
+
 def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "evil.tar", "w") as bundle:
         info = tarfile.TarInfo("../evil")

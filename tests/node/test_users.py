@@ -38,6 +38,14 @@ def test_a_group_keeps_its_uid_and_no_two_groups_share_one(tmp_path: Path) -> No
     assert {group: again.of(group, "").uid for group in reversed(uids)} == uids
 
 
+def test_groups_whose_names_give_one_number_get_different_uids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orch.node.users.UIDS", 3)
+    users = Users("single", tmp_path / "uids.json")
+    assert sorted(users.uid_of(group) for group in ("/a", "/b", "/c")) == [FIRST_UID, FIRST_UID + 1, FIRST_UID + 2]
+    with pytest.raises(UnknownUserError, match="all 3 uids"):
+        users.uid_of("/d")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_under_root_a_named_user_is_looked_up(tmp_path: Path) -> None:
     users = Users("groups", tmp_path / "uids.json")

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from orch.runtime.link import Item, Link
 
 
@@ -91,5 +93,21 @@ def test_a_receiver_that_never_answers_costs_a_bounded_amount_of_memory() -> Non
             await asyncio.sleep(0)
         assert [type(error) for error in errors] == [BufferError, BufferError]
         assert sum(len(body) for _, body in link._queue) <= 140 << 20
+
+    asyncio.run(test())
+
+
+def test_a_message_larger_than_a_call_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setattr("orch.runtime.link.MAX_CALL_BYTES", 10)
+        receiver = Receiver()
+        link = Link(receiver, lambda error: None)
+        link.send("a", bytes(20))
+        link.send("b", bytes(10))
+        await settle()
+        assert receiver.batches == [[("a", bytes(20))]]
+        receiver.answers[0].set_result(None)
+        await eventually(lambda: len(receiver.batches) == 2)
+        assert receiver.batches[1] == [("b", bytes(10))]
 
     asyncio.run(test())

@@ -90,7 +90,7 @@ def test_a_frame_that_is_too_large_ends_the_connection_and_not_the_postman(tmp_p
         await supervisor.start()
         postman = Postman("a1", supervisor.path, b"hello", Link(to_master, lambda error: None))
         postman.start()
-        await eventually(lambda: postman.connected)
+        await eventually(lambda: postman.connected and supervisor.frames == [b"hello"])
         assert supervisor.writer is not None
         supervisor.writer.write(HEAD.pack(2**32 - 1))
         await eventually(lambda: supervisor.frames == [b"hello", b"hello"])

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from orch.machine.commands import Reply
-from orch.machine.host import Host
+from orch.machine.host import EventError, Host
 from orch.machine.machine import Machine, Tick
 from orch.model.codec import decode, encode, record
+from orch.runtime.feed import Feed
 from orch.runtime.runner import STRIKES, Runner, replay_all
+from orch.runtime.setaside import KEPT, set_aside
 from orch.store import Entry, SqliteStore
 
 
@@ -346,3 +348,58 @@ def test_while_the_disk_is_full_requests_are_refused_with_the_reason(tmp_path: P
         await world.runner.stop()
 
     run(test)
+
+
+def test_requests_are_refused_while_too_much_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        world = World(tmp_path, slow=True)
+        first = asyncio.ensure_future(world.add(3))
+        await eventually(lambda: len(world.store.held) == 2)
+        monkeypatch.setattr("orch.runtime.runner.MAX_PENDING_BYTES", 0)
+        async with asyncio.timeout(20):
+            refused = (await world.add(4))["error"]
+        assert refused["status"] == 503 and "cannot keep up" in refused["detail"]
+        world.store.let_pass()
+        assert (await first)["body"] == 3
+        world.store.open = True
+        assert (await world.add(5))["body"] == 8
+        await world.runner.stop()
+
+    run(test)
+
+
+def test_what_an_earlier_life_wrote_is_counted_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, slow=True)
+        waiting = asyncio.ensure_future(world.add(3))
+        await eventually(lambda: len(world.store.held) == 2)
+        assert (await world.runner.call("master", Fail("bad", [])))["error"]["status"] == 500
+        assert (await waiting)["body"] == 3
+        world.store.let_pass()
+        await eventually(lambda: world.runner.feed.shown == 1)
+        assert world.runner._unsaved_records == world.runner.host.index == 3
+        assert world.runner.stats()["pending_bytes"] == 0
+        world.store.open = True
+        await world.runner.stop()
+
+    run(test)
+
+
+def test_a_record_larger_than_the_feed_is_shown_all_the_same() -> None:
+    async def test() -> None:
+        feed = Feed("life", max_bytes=10)
+        feed.add(1, bytes(100))
+        feed.release(1)
+        assert decode(await feed.follow("life", 0, 1)) == {"after": 0, "records": [bytes(100)]}
+
+    run(test)
+
+
+def test_of_events_that_were_set_aside_the_newest_are_kept(tmp_path: Path) -> None:
+    for at_ms in range(KEPT + 5):
+        set_aside(tmp_path, at_ms, EventError("master", Fail("bad", []), "a mistake of ours"), {})
+    kept = {int(path.name.split("-")[1]) for path in tmp_path.iterdir()}
+    assert kept == set(range(5, KEPT + 5))
+    assert len(list(tmp_path.iterdir())) == 2 * KEPT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orch.store import Entry, SqliteStore, StoreError
+from orch.store import Entry, SqliteStore, StoreError, snapshots
 
 
 def entries(first: int, *bodies: bytes) -> list[Entry]:
@@ -108,8 +109,36 @@ def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
         path.name: oct(path.stat().st_mode & 0o777) for path in [tmp_path / "data", *(tmp_path / "data").iterdir()]
     }
     assert modes["data"] == "0o700"
-    assert modes["journal.db"] == modes["journal.db-wal"] == "0o600"
+    assert set(modes) >= {"journal.db", "journal.db-wal", "lock", f"snapshot-{1:020d}"}
+    assert {mode for name, mode in modes.items() if name != "data"} == {"0o600"}
     store.close()
+
+
+def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    full = 2
+    assert store._db.execute("PRAGMA synchronous").fetchone()[0] == full
+    store.close()
+
+
+def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(fd: int) -> None:
+        done.append("sync the folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "sync the file")
+        fsync(fd)
+
+    def watched_rename(source: Path, target: Path) -> None:
+        done.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    snapshots.write(tmp_path, 1, b"image")
+    assert done == ["sync the file", "rename", "sync the folder"]
 
 
 def test_a_snapshot_replaces_the_journal_below_the_older_of_two(tmp_path: Path) -> None:

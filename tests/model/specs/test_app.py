@@ -245,3 +245,21 @@ def test_the_wire_form_holds_every_field_that_was_given() -> None:
         if name not in ("container", "healthChecks", "check", "networks", "portDefinitions", "tty", "fetch"):
             assert shown[name] == value, name
     assert to_marathon(parse_app(shown)) == shown
+
+
+def test_a_limit_may_be_what_is_asked_for() -> None:
+    equal = compile_spec(parse_app(app(cpus=0.5, mem=64, resourceLimits={"cpus": 0.5, "mem": 64}))).containers[0]
+    assert (equal.cpus_limit_milli, equal.mem_limit_mib) == (equal.cpus_milli, equal.mem_mib)
+    assert "/resourceLimits/mem" in faults(parse_app, app(mem=64, resourceLimits={"cpus": 1, "mem": 63.9}))
+
+
+def test_a_secret_in_the_environment_alone_is_a_need() -> None:
+    body = app(env={"KEY": {"secret": "key"}}, secrets={"key": {"source": "/team/key"}})
+    assert compile_spec(parse_app(body)).needs == ("secret",)
+
+
+def test_an_app_with_its_own_disk_is_upgraded_in_place_and_half_at_a_time() -> None:
+    volume = {"containerPath": "data", "mode": "RW", "persistent": {"size": 10}}
+    template = compile_spec(parse_app(app(container={"type": "MESOS", "volumes": [volume]})))
+    assert (template.minimum_health_micro, template.maximum_over_micro) == (500_000, 0)
+    assert template.unreachable is None

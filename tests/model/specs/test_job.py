@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from orch.model.specs import Settings, compile_spec, parse_job, to_marathon
+from orch.model.errors import SpecError
+from orch.model.specs import Settings, compile_spec, limits, parse_job, to_marathon
+from orch.model.specs.job import check_columns
 from tests.model.specs.cases import faults
 
 
@@ -69,3 +72,10 @@ def test_a_job_on_the_wire_parses_to_itself() -> None:
 )
 def test_a_wrong_job_is_refused_under_the_path_of_the_fault(fields: dict[str, Any], path: str, message: str) -> None:
     assert message in faults(parse_job, job(**fields)).get(path, "nothing")
+
+
+def test_a_sum_that_just_fits_its_column_is_taken() -> None:
+    template = compile_spec(parse_job(job()))
+    check_columns(replace(template, request=(0, limits.COLUMN, 0, 0, 0)), "job")
+    with pytest.raises(SpecError, match="too much mem"):
+        check_columns(replace(template, request=(0, limits.COLUMN + 1, 0, 0, 0)), "job")

@@ -123,3 +123,15 @@ def test_yaml_above_its_own_limits_is_refused() -> None:
 def test_a_text_above_the_limit_is_refused() -> None:
     with pytest.raises(TooLargeError, match=f"at most {limits.BODY_BYTES} are taken"):
         load_text(" " * (limits.BODY_BYTES + 1))
+
+
+def test_a_text_of_just_the_limit_is_taken() -> None:
+    text = '{"id": "/x"}'
+    assert load_text(text + " " * (limits.BODY_BYTES - len(text))) == {"id": "/x"}
+
+
+def test_yaml_may_be_nested_just_so_deep() -> None:
+    within, beyond = limits.DEPTH - 1, limits.DEPTH
+    assert load_text("a: " + "[" * within + "]" * within)
+    with pytest.raises(UsageError, match="nested more than"):
+        load_text("a: " + "[" * beyond + "]" * beyond)
