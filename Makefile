@@ -14,7 +14,7 @@ export PYTHONNOUSERSITE := 1
 # Passed on to the command of a target: make test ARGS="-k kernel", make bench ARGS="launch --json".
 ARGS ?=
 
-.PHONY: help setup build demo test lint sim bench accept docs clean
+.PHONY: help setup build demo test lint sim sanitize bench accept docs clean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ lint: setup  ## ruff, mypy, the import contracts
 
 sim: setup  ## the simulator, seed after seed, until stopped
 	@$(PY) -m orch.sim $(ARGS)
+
+sanitize: setup  ## the compiled core under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(PY) scripts/sanitize.py $(ARGS)
 
 bench: setup  ## the benchmarks (ARGS="launch --json" for one of them)
 	@$(PY) -m bench $(ARGS)

@@ -1,7 +1,7 @@
 """The kernel: a batch of pods onto empty agents, best fit, beside the scans that one would write first.
 
 Timed: shape ids in to assignment out; building the index is a row of its own. Checked outside of the timing: no agent
-is overcommitted, nothing is unplaced that still fits, and up to 10^7 pairs of pod and agent the assignment is the scan's.
+is overcommitted, nothing is unplaced that still fits, and up to 10^7 pairs of pod and agent it equals the plain scan.
 """
 
 from __future__ import annotations
