@@ -31,11 +31,12 @@ PEER_PODS = 2_000
 
 @dataclass(frozen=True)
 class Timed:
-    """One round: seconds of wall and of processor, and the seconds of building the index."""
+    """One round: seconds of wall and of processor; of the index the seconds it took to build and its bytes an agent."""
 
     wall_s: float
     cpu_s: float
     build_s: float
+    agent_bytes: float
 
 
 def run(rows: Rows, quick: bool = False, case: str | None = None, seed: int = 1) -> None:
@@ -59,7 +60,7 @@ def one(rows: Rows, case: Case, seed: int, rounds: int) -> None:
     peer(rows, case, seed, made, took / case.pods, "python scan")
     rows.add(
         "placement", f"{case} index", 1000 * median(t.build_s for t in timed), "ms", rounds, verified=not wrong,
-        wall_s=sum(t.build_s for t in timed), seed=seed,
+        wall_s=sum(t.build_s for t in timed), seed=seed, bytes_an_agent=round(max(t.agent_bytes for t in timed), 1),
     )  # fmt: skip
     rows.add(
         "placement", str(case), 1000 * took, "ms", rounds, verified=not wrong, wall_s=took, cpu_s=cpu,
@@ -84,7 +85,7 @@ def measured(made: Workload, rounds: int) -> tuple[np.ndarray, list[Timed]]:
         cpu = time.process_time()
         agent, _ = cluster.assign(made.requests, made.shape)
         cpu = time.process_time() - cpu
-        timed.append(Timed(time.perf_counter() - built, cpu, built - begun))
+        timed.append(Timed(time.perf_counter() - built, cpu, built - begun, cluster.nbytes / len(made.total)))
         assert first is None or np.array_equal(first, agent), "two runs of one input differ"
         first = agent
     assert first is not None

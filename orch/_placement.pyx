@@ -53,13 +53,14 @@ cdef extern from "_placement_order.h" nogil:
     void orch_order_remove(orch_order* o, int64_t row)
     int orch_order_build(orch_order* o, const int64_t* places, int64_t count, const int32_t* have)
     void orch_order_free(orch_order* o)
+    int64_t orch_order_bytes(const orch_order* o)
 
 
 cdef extern from "_placement_fill.h" nogil:
     ctypedef struct orch_moves:
         int64_t* places
         int64_t* spare
-        int64_t count
+        int64_t count, room
     int orch_moves_reserve(orch_moves* m, int64_t more)
     void orch_moves_free(orch_moves* m)
     int64_t orch_fill_best(orch_order* o, int32_t* have, const int64_t* weight, const int32_t* want,
@@ -259,6 +260,7 @@ cdef class Index:
             orch_sort(self.moves.places, self.moves.spare, n)
         if orch_order_build(&self.order, self.moves.places, n, &self.free_[0, 0]) != 0:
             return self._no_memory()
+        orch_moves_free(&self.moves)  # a run moves fewer
         self.order_ok = True
         return 0
 
@@ -266,6 +268,12 @@ cdef class Index:
         self.order_ok = False
         with gil:
             raise MemoryError(f"no memory for the order of {self.rows} agents")
+
+    @property
+    def nbytes(self):
+        """Bytes that the index takes now, its columns included."""
+        arrays = [np.asarray(self.free_), np.asarray(self.total), np.asarray(self.state), np.asarray(self.told)]
+        return sum([array.nbytes for array in arrays]) + orch_order_bytes(&self.order) + 16 * self.moves.room
 
     def columns(self):
         """Copies (free int32[N, R], total int32[N, R], state uint8[N])."""

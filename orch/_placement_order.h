@@ -303,6 +303,15 @@ static void orch_order_free(orch_order *o)
     memset(o, 0, sizeof *o);
 }
 
+/* What it takes of memory. */
+static int64_t orch_order_bytes(const orch_order *o)
+{
+    int64_t directory = sizeof *o->low + sizeof *o->most + sizeof *o->number;
+    int64_t pool = sizeof *o->pool + sizeof *o->spare;
+    return o->room * directory + o->pool_room * pool + o->pooled * (int64_t)sizeof(orch_block)
+        + o->rows * (int64_t)(sizeof *o->block + sizeof *o->slot);
+}
+
 /* ---- blocks ---- */
 
 static inline orch_block *orch_block_at(const orch_order *o, int64_t at) { return o->pool[o->number[at]]; }

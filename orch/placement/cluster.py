@@ -74,6 +74,11 @@ class Cluster:
         nothing = np.zeros((len(row), self.dims), np.int32)
         self.update(row, nothing, np.zeros(len(row), np.uint8), nothing)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the kernel's index takes, its copies of the columns included."""
+        return self._index.nbytes
+
     def free_of(self, rows: Any) -> Int32:
         """int32[k, R]: what matches see as free on some agents. rows: int32[k]. Raises ShapeError."""
         row = columns.column("rows", rows, np.int32, None)
