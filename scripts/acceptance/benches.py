@@ -12,9 +12,9 @@ LAUNCH_CASES = ("orch", "bare1", "bare2", "ray_tasks", "hyperqueue")
 Cases = dict[str, dict[str, Any]]
 
 
-def measured(context: Context, name: str, seconds: float) -> tuple[Cases, Done]:
+def measured(context: Context, name: str, seconds: float, *options: str) -> tuple[Cases, Done]:
     """The rows of one benchmark by their case."""
-    done = context.run([context.python, "-m", "bench", name, "--json"], seconds=seconds)
+    done = context.run([context.python, "-m", "bench", name, "--json", *options], seconds=seconds)
     return {str(row.get("case")): row for row in rows(done.stdout)}, done
 
 

@@ -1,0 +1,32 @@
+"""The kernel's figures: a batch onto empty agents, and single decisions at 90% load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from acceptance.benches import figure, measured
+from acceptance.lines import Check, Context, Line, at_most
+
+BATCHES = {"1M,10k,100": 6, "1M,100k,100": 40, "1M,1M,100": 800, "1M,10k,all": 600, "1M,100k,all": 4000}
+"""Case -> ms."""
+SINGLES = {
+    "decision 10000 p50": 0.6, "decision 10000 p99": 1.5, "decision 100000 p50": 3, "decision 100000 p99": 12,
+}  # fmt: skip
+"""Case -> microseconds."""
+
+
+def placement(context: Context) -> Iterator[Line]:
+    """Shape ids in to assignment out, verified."""
+    for case, limit_ms in BATCHES.items():
+        cases, done = measured(context, "placement", 900, "--case", case)
+        yield at_most(f"placement {case}", figure(cases, case), limit_ms, "ms", done.tail())
+
+
+def single(context: Context) -> Iterator[Line]:
+    """One pod at a time."""
+    cases, done = measured(context, "single", 900)
+    for case, limit_us in SINGLES.items():
+        yield at_most(case, figure(cases, case), limit_us, "us", done.tail())
+
+
+CHECKS = [Check("placement", placement), Check("single", single)]
