@@ -150,8 +150,9 @@ def test_a_job_from_submission_to_results(world: World, node: TinyNode) -> None:
     assert job.output(7) == b"digest of f7\n"
     assert job.outputs() == [f"digest of {f}\n".encode() for f in files]
     assert job.outputs("nothing") == [b""] * 250
-    with pytest.raises(IndexError):
-        job.output(250)
+    for nobody in (250, -1):
+        with pytest.raises(IndexError, match=f"job 1 has no pod {nobody}"):
+            job.output(nobody)
     assert job.status()["done"] is True
 
 

@@ -107,7 +107,7 @@ def stop(wire: Wire, job: int, wait_for_end: bool, timeout: float | None) -> Flo
 
 def output(wire: Wire, job: int, index: int, file: str) -> Flow[bytes]:
     """All of what one pod wrote to a file of its sandbox. Raises ExpiredError when it was removed, IndexError."""
-    found = yield from _rows(wire, job, file, WHOLE_BYTES, index, 1)
+    found = {} if index < 0 else (yield from _rows(wire, job, file, WHOLE_BYTES, index, 1))
     if index not in found:
         raise IndexError(f"job {job} has no pod {index}")
     size, data = found[index]
