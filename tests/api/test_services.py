@@ -43,7 +43,7 @@ def test_a_pod_is_created_shown_changed_and_deleted(world: World) -> None:
     assert shown.status_code == 200 and shown.json() == created.json()
     assert send(world, "GET", "/v2/pods").json() == [shown.json()]
     again = send(world, "POST", "/v2/pods", json=POD)
-    assert again.status_code == 409 and "/demo/web" in again.json()["message"]
+    assert again.status_code == 409 and "orch stop /demo/web" in again.json()["message"]
     changed = send(world, "PUT", "/v2/pods/demo/web", json={**POD, "scaling": {"kind": "fixed", "instances": 3}})
     assert changed.status_code == 200
     assert settled(world, "/demo/web")["instances"] == 3
