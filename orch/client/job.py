@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orch.client.flows import jobs
 from orch.client.progress import Bar
 from orch.client.why import Why
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class JobFacts:
         return self.count
 
     def __repr__(self) -> str:
-        return f"<Job {self.number} {self.path}, {self.count} pod{'s' if self.count != 1 else ''}>"
+        return f"<Job {self.number} {self.path}, {number_of(self.count, 'pod')}>"
 
     def _keep_final(self, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         from orch.model.states import FIRST_TERMINAL

@@ -11,6 +11,7 @@ from orch.client.effects import Call, Flow, Reply, json_body, msgpack_body
 from orch.client.flows.base import Wire, key_header
 from orch.client.flows.streams import frames
 from orch.model.errors import ExpiredError, SpecError, TimeoutExceededError
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +84,8 @@ def _raise_late(wire: Wire, job: int, until: str, timeout: float, found: dict[st
     why = yield from wire.get(f"/v2/why/{job}")
     counts = ", ".join(f"{n} {state.lower()}" for state, n in found["states"].items() if n)
     raise TimeoutExceededError(
-        f"job {job} ({found['path']}) {_COUNT_WORDS[until]} after {timeout:g} s. Of {found['count']} pods: "
-        f"{counts}. {why['sentence']}",
+        f"job {job} ({found['path']}) {_COUNT_WORDS[until]} after {timeout:g} s. "
+        f"Of {number_of(found['count'], 'pod')}: {counts}. {why['sentence']}",
         why=why,
     )
 
