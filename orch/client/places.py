@@ -62,8 +62,12 @@ def find(
 def normal_url(text: str) -> str:
     """An address as a URL: `127.0.0.1:7480` -> `http://127.0.0.1:7480`. Raises UsageError."""
     url = text if "://" in text else f"http://{text}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        is_one = False
+    if not is_one:
         raise UsageError(f"{text!r} is no address of a cluster; it is such as http://127.0.0.1:7480.")
     return url.rstrip("/")
 

@@ -51,7 +51,7 @@ def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
         find("http://127.0.0.1:5", tmp_path / "empty", {})
 
 
-@pytest.mark.parametrize("text", ["ftp://x", "http://", "://", ""])
+@pytest.mark.parametrize("text", ["ftp://x", "http://", "://", "", "host:port", "host:99999", "http://[::1"])
 def test_an_address_that_is_none(text: str) -> None:
     with pytest.raises(orch.UsageError, match="no address"):
         normal_url(text)
