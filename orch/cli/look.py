@@ -37,6 +37,11 @@ def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
 def inspect(id: str, *, common: Common = DEFAULT) -> None:
     """Everything about one service, job, instance or agent, with its story.
 
+    For example:
+      orch inspect /demo/web
+      orch inspect demo_web.1          an instance: its containers, and what happened to it
+      orch inspect a1 -o json
+
     Parameters
     ----------
     id
@@ -108,6 +113,11 @@ def events(
     common: Common = DEFAULT,
 ) -> None:
     """What happens in the cluster, a line an event.
+
+    For example:
+      orch events                      what has happened, as far as it is remembered
+      orch events -f --type instance
+      orch events --since 120 -o json
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from orch.cli.common import DEFAULT, Common, Output
 from orch.cli.output import counts, say, show_one
 from orch.model.errors import UsageError
+from orch.model.words import number_of
 
 _MAX_SPEC_BYTES = 4 << 20
 
@@ -122,7 +123,7 @@ def submit(
     mem
         MiB of memory of each pod.
     disk
-        MiB of disk of each pod.
+        MiB of disk of each pod: counted when a place is chosen, not enforced while it runs.
     gpus
         GPUs of each pod.
     env
@@ -154,7 +155,7 @@ def submit(
             gang=gang, priority=priority, timeout=timeout or None, user=user, key=key, now=now, **what,
         )  # fmt: skip
         if wait:
-            say(f"job {job.number} {name}: {n} pods")
+            say(f"job {job.number} {name}: {number_of(n, 'pod')}")
             job.wait(progress=sys.stderr.isatty())
         thing = job.status()
     show_one(thing, common.output, f"job {thing['job']} {thing['path']}: {counts(thing['states'])}", name="job")
