@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from orch.cli.common import DEFAULT, Common
-from orch.cli.output import ago, counts, show_one, show_rows
+from orch.cli.output import ago, counts, show_one, show_rows, time_of_day
 
 
 def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
@@ -126,7 +126,7 @@ def events(
     since
         Begin after this index.
     type
-        Only events of this type.
+        Only events of this type: master, agent, agents, job, pods, service or instance.
     """
     with common.connect() as cluster:
         for event in cluster.events(follow=follow, since=since, type=type):
@@ -150,7 +150,7 @@ def _row(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _event(event: dict[str, Any]) -> str:
-    when = time.strftime("%H:%M:%S", time.localtime(event.get("at_ms", 0) / 1000))
+    when = time_of_day(event.get("at_ms"))
     rest = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("at_ms", "type", "index"))
     return f"{when} {event.get('index', '-')} {event.get('type')} {rest}"
 

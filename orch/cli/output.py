@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -59,6 +60,11 @@ def ago(at_ms: int | None, now_ms: int) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def time_of_day(at_ms: int | None) -> str:
+    """`14:03:07` here; `--:--:--` of what has no time."""
+    return time.strftime("%H:%M:%S", time.localtime(at_ms / 1000)) if at_ms else "--:--:--"
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
