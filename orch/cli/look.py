@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from orch.cli.common import DEFAULT, Common
+from orch.cli.instance import instance_text
 from orch.cli.output import ago, counts, show_one, show_rows, time_of_day
 
 
@@ -49,8 +50,10 @@ def inspect(id: str, *, common: Common = DEFAULT) -> None:
     """
     with common.connect() as cluster:
         thing = cluster.inspect(id)
-    form = "yaml" if common.output == "table" else common.output
-    show_one(thing, form)
+    if common.output == "table" and thing["kind"] == "instance":
+        show_one(thing, "table", instance_text(thing))
+    else:
+        show_one(thing, "yaml" if common.output == "table" else common.output)
 
 
 def logs(
