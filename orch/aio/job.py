@@ -53,7 +53,10 @@ class Job(JobFacts):
         return (await self._columns())["reasons"]
 
     async def output(self, index: int, stream: str = "stdout") -> bytes:
-        """What a pod printed, or any file of its sandbox by its name. Raises ExpiredError once it was removed."""
+        """What a pod printed, or any file of its sandbox by its name; pods count from 0.
+
+        Raises ExpiredError once it was removed, IndexError where the job has no such pod.
+        """
         return await self._cluster._run(jobs.output(self._cluster._wire, self.number, index, stream))
 
     async def outputs(

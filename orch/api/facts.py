@@ -22,6 +22,8 @@ from orch.model.states import AgentState, State
 Told = tuple[str, dict[str, Any]]
 """(type, data) of an event."""
 
+TYPES = ("master", "agent", "agents", "job", "pods", "service", "instance", "gap")
+"""All types of events; a gap is told by the follower."""
 LISTED = 100
 """Indexes of pods that an event lists one by one; of more it tells the first and the last."""
 

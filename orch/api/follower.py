@@ -22,11 +22,14 @@ KEPT_EVENTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. index: the journal's. nth: counts the events at it, so that (index, nth) ascends."""
+    """One thing that happened. index: the journal's. nth: counts the events at it, so that (index, nth) ascends.
+
+    at_ms: None of a gap, which happened at no time.
+    """
 
     index: int
     nth: int
-    at_ms: int
+    at_ms: int | None
     type: str
     data: dict[str, Any]
 
@@ -64,6 +67,11 @@ class Subscription:
         if self._queue or self._lost:
             self._ready.set()
 
+    def begin(self, events: Iterable[Event]) -> None:
+        """Queue what the reader missed before it came: kept anyway, so it does not count as lagging."""
+        self._queue.extend(event for event in events if self._wanted(event))
+        self._limit += len(self._queue)
+
     def lose(self) -> None:
         """Events are missing after the last one that was read: the next one is a gap."""
         self._queue.clear()
@@ -80,7 +88,7 @@ class Subscription:
         event = self._queue.popleft() if self._queue else None
         if self._lost and not self.closed:
             self._lost = False
-            event = self._follower.gap_event(self._read_index)
+            event = self._follower.gap_now(self._read_index)
         if event is not None:
             self._read_index = event.index
         return event
@@ -173,7 +181,7 @@ class Follower:
         return self.index >= index
 
     def subscribe(self, wanted: Filter, since: tuple[int, int] | None, limit: int) -> Subscription:
-        """Events from now on; with `since`, also those after it, or a gap where they are no longer kept."""
+        """Events from now on; with `since`, also those after it, behind a gap where not all of them are kept."""
         subscription = Subscription(self, wanted, limit, self.index if since is None else since[0])
         if self.closed:
             subscription.close()
@@ -181,10 +189,9 @@ class Follower:
         self._subscriptions.append(subscription)
         if since is None:
             return subscription
-        if since < self._complete_since:
-            subscription.lose()
-        else:
-            subscription.offer(event for event in self._kept if (event.index, event.nth) > since)
+        oldest = self._complete_since
+        missing = [_gap(oldest, since[0], oldest[0])] if since < oldest else []
+        subscription.begin([*missing, *(event for event in self._kept if (event.index, event.nth) > since)])
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
@@ -192,11 +199,9 @@ class Follower:
         with contextlib.suppress(ValueError):
             self._subscriptions.remove(subscription)
 
-    def gap_event(self, after_index: int) -> Event:
+    def gap_now(self, after_index: int) -> Event:
         """Says that events after `after_index` up to now are lost for a reader."""
-        index, nth = self._last_id
-        data = {"from": after_index, "to": self.index, "message": "events are missing: read the present state again"}
-        return Event(index, nth, 0, "gap", data)
+        return _gap(self._last_id, after_index, self.index)
 
     def _publish(self, found: list[tuple[str, dict[str, Any]]], record: Record) -> None:
         events = []
@@ -217,3 +222,9 @@ class Follower:
         self.moves += 1
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+def _gap(identity: tuple[int, int], after: int, to: int) -> Event:
+    """Says that events after one index up to another are lost. identity: whoever comes back with it misses no more."""
+    data = {"from": after, "to": to, "message": "events are missing: read the present state again"}
+    return Event(*identity, None, "gap", data)

@@ -7,11 +7,10 @@ people and programs use it; its int64 is `number`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.requests import Request
 
 from orch.batch import views as batch_views
 from orch.batch.machine import Batch
@@ -21,16 +20,12 @@ from orch.master.master import Master
 from orch.model.errors import NotFoundError, UsageError
 from orch.model.ids import FRAMEWORK_SHIFT, framework_of, parse_instance_name
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
-from orch.model.requests import TellStory
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.services import constraints
 from orch.services import views as service_views
 from orch.services.machine import Services
 from orch.services.service import Service, Spec
-
-if TYPE_CHECKING:
-    from orch.api.room import Room
 
 SERVICES, BATCH = 1, 2
 """Numbers of the built-in frameworks, in the ids of their instances."""
@@ -456,16 +451,6 @@ def _by_path(host: Host, text: str) -> dict[str, Any] | None:
         return found
     number = batch_views.find(batch_of(host), path)
     return None if number is None else job(host, number)
-
-
-async def story(room: Room, request: Request, machine: str, thing: int | str) -> list[dict[str, Any]]:
-    """What a machine remembers of one thing, oldest first. The machine itself is asked: replicas remember nothing."""
-    from orch.api.middleware import request_id_of
-
-    asked = TellStory(f"{request_id_of(request)}.{machine}", "", room.settings.user, int(time.time() * 1000), thing)
-    found = await room.backend.call(machine, asked)
-    notes: list[dict[str, Any]] = found.body["notes"]
-    return notes
 
 
 def _next(offset: int, limit: int, count: int) -> int | None:

@@ -28,6 +28,7 @@ from orch.model.resources import R
 from orch.model.specs.limits import ATTEMPTS, COLUMN, GANG
 from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     from orch.batch.machine import Batch
@@ -116,7 +117,7 @@ def forget(machine: Batch, now_ms: int, event: ForgetJob) -> None:
         machine.refuse(
             now_ms,
             event,
-            ConflictError(f"job {event.job} has {left} pods that have not ended; stop it, or wait until it is done"),
+            ConflictError(f"job {event.job} has {number_of(left, 'pod')} not ended; stop it, or wait until it is done"),
         )
         return
     forget_jobs(machine, now_ms, [event.job], event.user, event.key)

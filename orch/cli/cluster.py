@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from orch.cli.common import DEFAULT, Common, Output
 from orch.cli.output import counts, say, show_one, show_rows
+from orch.model.words import number_of
 
 
 def up(
@@ -108,7 +109,12 @@ def join(
 def down(*, purge: bool = False, data_dir: Path | None = None, output: Output = "table") -> None:
     """Stop the cluster on this machine: its pods, and every process of ours.
 
-    The journal stays, and the next `orch up` brings the services back.
+    The journal stays, and the next `orch up` brings the services back. A machine that joined leaves: the cluster goes
+    on without it.
+
+    For example:
+      orch down
+      orch down --purge                delete the journal, the sandboxes and the token too
 
     Parameters
     ----------
@@ -120,20 +126,28 @@ def down(*, purge: bool = False, data_dir: Path | None = None, output: Output = 
     from orch.cluster import down as stop
 
     result = stop(data_dir=data_dir, purge=purge)
-    what = "was not running" if not result.get("was_running", True) else "is down"
-    kept = "its data are deleted" if purge else "its journal is kept"
-    show_one(result, output, f"cluster {result.get('cluster') or '-'} {what}; {kept}", name="cluster")
+    show_one(result, output, _down(result), name="cluster")
 
 
 def status(common: Common = DEFAULT) -> None:
-    """What the cluster is and how it does."""
+    """What the cluster is and how it does.
+
+    For example:
+      orch status
+      orch status -o json | jq .agents
+    """
     with common.connect() as cluster:
         info = cluster.info()
     show_one(info, common.output, _status(info), name="cluster")
 
 
 def agents(common: Common = DEFAULT) -> None:
-    """The agents: what they have, what is free, what runs on them."""
+    """The agents: what they have, what is free, what runs on them.
+
+    For example:
+      orch agents                      free/total of each resource
+      orch agents -o json
+    """
     with common.connect() as cluster:
         rows = cluster.agents()
     columns = ("name", "state", "instances", "cpus", "mem", "disk", "gpus", "ports")
@@ -141,7 +155,10 @@ def agents(common: Common = DEFAULT) -> None:
 
 
 def version(*, output: Output = "table") -> None:
-    """The versions of orch and of what it stands on."""
+    """The versions of orch and of what it stands on.
+
+    For example: orch version -o json
+    """
     import platform
     from importlib.metadata import version as of
 
@@ -152,9 +169,22 @@ def version(*, output: Output = "table") -> None:
     show_one(parts, output, name="orch")
 
 
+def _down(result: dict[str, Any]) -> str:
+    cluster, ran, purged = result["cluster"], result["was_running"], result["purged"]
+    if cluster is None:
+        return "there is no cluster here; it was not running, and nothing was touched"
+    if result["member"]:
+        what = "left" if ran else "was not running in"
+        return f"this machine {what} cluster {cluster}; its sandboxes and settings here are " + (
+            "deleted" if purged else "kept"
+        )
+    what = "is down" if ran else "was not running"
+    return f"cluster {cluster} {what}; " + ("its data are deleted" if purged else "its journal is kept")
+
+
 def _agents(number: Any) -> str:
     count = number if isinstance(number, int) else len(number)
-    return f"{count} agent{'s' if count != 1 else ''}"
+    return number_of(count, "agent")
 
 
 def _agent(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from orch.cli.common import DEFAULT, Common
-from orch.cli.output import ago, counts, show_one, show_rows
+from orch.cli.instance import instance_text
+from orch.cli.output import ago, counts, show_one, show_rows, time_of_day
 
 
 def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
@@ -37,6 +38,11 @@ def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
 def inspect(id: str, *, common: Common = DEFAULT) -> None:
     """Everything about one service, job, instance or agent, with its story.
 
+    For example:
+      orch inspect /demo/web
+      orch inspect demo_web.1          an instance: its containers, and what happened to it
+      orch inspect a1 -o json
+
     Parameters
     ----------
     id
@@ -44,8 +50,10 @@ def inspect(id: str, *, common: Common = DEFAULT) -> None:
     """
     with common.connect() as cluster:
         thing = cluster.inspect(id)
-    form = "yaml" if common.output == "table" else common.output
-    show_one(thing, form)
+    if common.output == "table" and thing["kind"] == "instance":
+        show_one(thing, "table", instance_text(thing))
+    else:
+        show_one(thing, "yaml" if common.output == "table" else common.output)
 
 
 def logs(
@@ -109,6 +117,11 @@ def events(
 ) -> None:
     """What happens in the cluster, a line an event.
 
+    For example:
+      orch events                      what has happened, as far as it is remembered
+      orch events -f --type instance
+      orch events --since 120 -o json
+
     Parameters
     ----------
     follow
@@ -116,7 +129,7 @@ def events(
     since
         Begin after this index.
     type
-        Only events of this type.
+        Only events of this type: master, agent, agents, job, pods, service or instance.
     """
     with common.connect() as cluster:
         for event in cluster.events(follow=follow, since=since, type=type):
@@ -140,7 +153,7 @@ def _row(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _event(event: dict[str, Any]) -> str:
-    when = time.strftime("%H:%M:%S", time.localtime(event.get("at_ms", 0) / 1000))
+    when = time_of_day(event.get("at_ms"))
     rest = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("at_ms", "type", "index"))
     return f"{when} {event.get('index', '-')} {event.get('type')} {rest}"
 

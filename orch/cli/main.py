@@ -20,12 +20,13 @@ _INTERRUPTED = 130
 
 HELP = """One cluster for pods, services and batch work, on a laptop or on a thousand machines.
 
-    orch up                                    start a cluster on this machine
-    orch submit -n 100 -- 'echo $ORCH_INDEX'   run a command a hundred times
-    orch run web.yaml                          keep a service running
-    orch ps                                    what runs, and what waits
-    orch why /demo/web                         why is it waiting?
-    orch down                                  stop everything, keep the journal
+For example:
+  orch up                                    start a cluster on this machine
+  orch submit -n 100 -- 'echo $ORCH_INDEX'   run a command a hundred times
+  orch run web.yaml                          keep a service running
+  orch ps                                    what runs, and what waits
+  orch why /demo/web                         why is it waiting?
+  orch down                                  stop everything, keep the journal
 
 Data goes to stdout, messages to stderr; `-o json` for programs.
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 unplaceable, 7 timeout.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -59,6 +60,20 @@ def ago(at_ms: int | None, now_ms: int) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def time_of_day(at_ms: int | None) -> str:
+    """`14:03:07` here; `--:--:--` of what has no time."""
+    return time.strftime("%H:%M:%S", time.localtime(at_ms / 1000)) if at_ms else "--:--:--"
+
+
+def aligned(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Lines under each other, the first of them the header: a table inside of a longer text."""
+    cells = [[column.upper() for column in columns]]
+    cells += [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from orch.cli.common import DEFAULT, Common, Output
 from orch.cli.output import counts, say, show_one
 from orch.model.errors import TimeoutExceededError, UsageError
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     from orch.client.job import Job
@@ -129,7 +130,7 @@ def submit(
     mem
         MiB of memory of each pod.
     disk
-        MiB of disk of each pod.
+        MiB of disk of each pod: counted when a place is chosen, not enforced while it runs.
     gpus
         GPUs of each pod.
     env
@@ -164,7 +165,7 @@ def submit(
         )  # fmt: skip
         _say_if_never(job)
         if wait:
-            say(f"job {job.number} {name}: {n} {'pod' if n == 1 else 'pods'}")
+            say(f"job {job.number} {name}: {number_of(n, 'pod')}")
             with _goes_on(f"job {job.number} goes on; orch stop {job.number} ends it"):
                 job.wait(timeout=wait_timeout, progress=sys.stderr.isatty())
         thing = job.status()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orch.client.flows import jobs
 from orch.client.progress import Bar
 from orch.client.why import Why
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class JobFacts:
         return self.count
 
     def __repr__(self) -> str:
-        return f"<Job {self.number} {self.path}, {self.count} pod{'s' if self.count != 1 else ''}>"
+        return f"<Job {self.number} {self.path}, {number_of(self.count, 'pod')}>"
 
     def _keep_final(self, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         from orch.model.states import FIRST_TERMINAL
@@ -75,7 +76,10 @@ class Job(JobFacts):
         return self._columns()["reasons"]
 
     def output(self, index: int, stream: str = "stdout") -> bytes:
-        """What a pod printed, or any file of its sandbox by its name. Raises ExpiredError once it was removed."""
+        """What a pod printed, or any file of its sandbox by its name; pods count from 0.
+
+        Raises ExpiredError once it was removed, IndexError where the job has no such pod.
+        """
         return self._cluster._run(jobs.output(self._cluster._wire, self.number, index, stream))
 
     def outputs(self, stream: str = "stdout", *, limit: int | None = None, expired: bytes | None = None) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,11 @@ from orch.model.errors import UnauthenticatedError, UnavailableError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """url: of the API, without a slash at its end. token: what requests carry."""
+    """url: of the API, without a slash at its end. token: what requests carry. is_ours: the data folder names it."""
 
     url: str
     token: str
+    is_ours: bool = field(default=False, compare=False)
 
     @property
     def is_loopback(self) -> bool:
@@ -49,21 +50,26 @@ def find(
     Raises UnavailableError where nothing says where a cluster is, UnauthenticatedError where its token can't be read.
     """
     known = _known(data_dir(environ))
-    url = address or environ.get("ORCH_ADDRESS") or known.get("url")
+    given = address or environ.get("ORCH_ADDRESS")
+    url = given or known.get("url")
     if not url:
         raise UnavailableError(
             f"no cluster: ORCH_ADDRESS is not set, and {data_dir(environ) / 'cluster.json'} is not there. "
             "Start one with `orch up`, or say where it is."
         )
     file = token_file or environ.get("ORCH_TOKEN_FILE") or known.get("token_file")
-    return Place(normal_url(str(url)), read_token(file, str(url)))
+    return Place(normal_url(str(url)), read_token(file, str(url)), is_ours=not given)
 
 
 def normal_url(text: str) -> str:
     """An address as a URL: `127.0.0.1:7480` -> `http://127.0.0.1:7480`. Raises UsageError."""
     url = text if "://" in text else f"http://{text}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        is_one = False
+    if not is_one:
         raise UsageError(f"{text!r} is no address of a cluster; it is such as http://127.0.0.1:7480.")
     return url.rstrip("/")
 

@@ -46,6 +46,14 @@ def _unknown_word(noun: str, word: str, known: Sequence[str]) -> SpecError:
     return SpecError(message, details=[{"path": f"/{word}", "errors": [message]}])
 
 
+def _must_not_be_negative(noun: str, **amounts: Any) -> None:
+    """What else may be wrong with an amount is told by the check of the whole pod."""
+    for name, amount in amounts.items():
+        if isinstance(amount, int | float) and amount < 0:
+            message = f"{name} of orch.{noun} is {amount}, expected 0 or more"
+            raise SpecError(message, details=[{"path": f"/{name}", "errors": [message]}])
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """The fields that say something."""
     return {name: value for name, value in values.items() if value is not None and value != [] and value != {}}
@@ -187,7 +195,7 @@ class Container:
 
     cpus: CPUs, 0.1 is a tenth. mem, disk: MiB. gpus: whole. mounts: volume name -> path, or a list of `Mount`.
     grace: seconds between SIGTERM and SIGKILL (3). artifacts: URIs to fetch into the sandbox. image: needs a container
-    engine on the agent.
+    engine on the agent. Raises SpecError where an amount is negative.
     """
 
     name: str
@@ -206,6 +214,9 @@ class Container:
     artifacts: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
+
+    def __post_init__(self) -> None:
+        _must_not_be_negative("Container", cpus=self.cpus, mem=self.mem, disk=self.disk, gpus=self.gpus)
 
     def to_body(self) -> dict[str, Any]:
         """The container on the wire."""
@@ -260,6 +271,7 @@ class Pod:
     def __post_init__(self) -> None:
         from orch.model.specs import parse_pod
 
+        _must_not_be_negative("Pod", instances=self.instances)
         parse_pod(self.to_body())
 
     def to_body(self) -> dict[str, Any]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orch.client.places import read_token
+from orch.client.places import normal_url, read_token
 from orch.cluster.bring_up import READY_S
-from orch.cluster.files import ClusterFiles, read_json, write_json, write_private
+from orch.cluster.files import ClusterFiles, read_json, remove, write_json, write_private
 from orch.cluster.files import data_dir as find_data_dir
 from orch.cluster.machine import detect, plan_agents
 from orch.cluster.start import (
     clear_leftovers,
+    delete_all,
     launch,
     node_dir,
     remove_runtime,
@@ -26,7 +29,14 @@ from orch.cluster.start import (
     tenancy_of,
     wait_ready,
 )
-from orch.model.errors import ConflictError, OrchError, UnavailableError, UsageError, from_dict
+from orch.model.errors import (
+    ConflictError,
+    OrchError,
+    TimeoutExceededError,
+    UnavailableError,
+    UsageError,
+    from_dict,
+)
 
 _HTTP_S = 10.0
 
@@ -46,13 +56,15 @@ def join(
     """Start a supervisor and a Ray node here; returns when the agents are ready: `{url, cluster, node, agents, ...}`.
 
     address: URL of the cluster's API. node_ip: the address by which the others reach this machine; a second node on
-    one machine needs one of its own, such as 127.0.0.3. A node that runs already is left as it is.
+    one machine needs one of its own, such as 127.0.0.3. A node that runs already is left as it is. Where it is refused,
+    no data dir is left that was not there before.
     """
     began = time.monotonic()
-    url = address if "://" in address else f"http://{address}"
+    url = _url_of(address)
     token = read_token(token_file, address)
     files = ClusterFiles(find_data_dir(data_dir))
-    with files.exclusive():
+    was_there = files.data.exists()
+    with files.exclusive(), _leaving_nothing(files, was_there):
         before = read_json(files.config_json)
         if before.get("head"):
             raise ConflictError(f"{files.data} is the data dir of a cluster's head; give another --data-dir")
@@ -80,6 +92,39 @@ def join(
         }
         write_json(files.cluster_json, {**result, "node": node, "data_dir": str(files.data)})
     return {**result, "node": node, "ready_ms": round((time.monotonic() - began) * 1000), "started": started}
+
+
+def _url_of(address: str) -> str:
+    """The URL of an API that is there, by its name at least. Raises UsageError."""
+    url = normal_url(address)
+    parts = urlsplit(url)
+    try:
+        socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(
+            f"no machine is called {parts.hostname!r} ({error.strerror}); the address of a cluster is what "
+            "`orch status` shows on its first machine, such as http://10.0.0.5:7480 (see `orch join --help`)"
+        ) from error
+    return url
+
+
+@contextlib.contextmanager
+def _leaving_nothing(files: ClusterFiles, was_there: bool) -> Iterator[None]:
+    """When what is done fails, what it made of the data dir goes again; a data dir of ours from before stays."""
+    was_ours = files.cluster_id() is not None
+    try:
+        yield
+    except TimeoutExceededError:
+        raise  # it points at the logs there
+    except BaseException:
+        cluster = files.cluster_id()
+        if cluster is not None and not was_ours:
+            delete_all(files, cluster, read_json(files.config_json))
+        elif not was_there:
+            remove(files.data / "up.lock")
+            with contextlib.suppress(OSError):
+                files.data.rmdir()
+        raise
 
 
 def ask_to_join(url: str, token: str, node: str) -> dict[str, Any]:

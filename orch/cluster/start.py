@@ -43,6 +43,14 @@ def node_dir(files: ClusterFiles, cluster: str, tenancy: str, node: str) -> Path
     return SYSTEM_BASE / f"{cluster}-{node}"
 
 
+def delete_all(files: ClusterFiles, cluster: str, config: dict[str, Any]) -> None:
+    """Delete what this machine keeps of a cluster; nothing of it may run."""
+    sandboxes = Path(str(config.get("node_dir") or files.data / "node"))
+    if sandboxes.name == f"{cluster}-{config.get('node')}":  # outside the data dir, and named after us
+        remove(sandboxes)
+    files.purge()
+
+
 def supervisor(files: ClusterFiles) -> Process | None:
     """The supervisor of this data dir, if it lives."""
     found = read_json(files.data / "supervisor.pid")

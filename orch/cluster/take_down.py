@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orch.cluster.files import ClusterFiles, read_json, remove
+from orch.cluster.files import ClusterFiles, read_json
 from orch.cluster.files import data_dir as find_data_dir
-from orch.cluster.start import evict_from_ray, remove_runtime, stop_node
+from orch.cluster.start import delete_all, evict_from_ray, remove_runtime, stop_node
 from orch.model.errors import ConflictError
 
 GRACE_S = 60.0
@@ -15,19 +15,20 @@ GRACE_S = 60.0
 
 
 def down(*, data_dir: Path | str | None = None, purge: bool = False, grace_s: float = GRACE_S) -> dict[str, Any]:
-    """Stop what runs: `{cluster, was_running, purged}`. Harmless where nothing runs. Raises ConflictError.
+    """Stop what runs: `{cluster, member, was_running, purged}`. Harmless where nothing runs. Raises ConflictError.
 
-    On a machine that joined, only its own node is stopped. No process and no socket of the cluster is left; with
-    `purge` no file either.
+    On a machine that joined (`member`), only its own node is stopped: the machine leaves, the cluster goes on. No
+    process and no socket of the cluster is left; with `purge` no file either.
     """
     files = ClusterFiles(find_data_dir(data_dir))
+    nothing = {"cluster": None, "member": False, "was_running": False, "purged": purge}
     if not files.data.exists():
-        return {"cluster": None, "was_running": False, "purged": purge}
+        return nothing
     cluster = files.cluster_id()
     if cluster is None:
         if any(entry.name != "up.lock" for entry in files.data.iterdir()):
             raise ConflictError(f"{files.data} is no data dir of orch: it has no marker; nothing was touched")
-        return {"cluster": None, "was_running": False, "purged": purge}
+        return nothing
     with files.exclusive():
         config = read_json(files.config_json)
         node = None if config.get("head", True) else str(config["node"])
@@ -36,8 +37,5 @@ def down(*, data_dir: Path | str | None = None, purge: bool = False, grace_s: fl
         remove_runtime(cluster, node)
         files.cluster_json.unlink(missing_ok=True)
         if purge:
-            sandboxes = Path(str(config.get("node_dir") or files.data / "node"))
-            if sandboxes.name == f"{cluster}-{config.get('node')}":  # outside the data dir, and named after us
-                remove(sandboxes)
-            files.purge()
-    return {"cluster": cluster, "was_running": running, "purged": purge}
+            delete_all(files, cluster, config)
+    return {"cluster": cluster, "member": node is not None, "was_running": running, "purged": purge}

@@ -1,4 +1,4 @@
-"""Sentences about specs that more than one room says."""
+"""Words that more than one room says."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def needs_sentence(path: str, needs: Sequence[str]) -> str:
         return ""
     asked = ", ".join(needs)
     return f'"{path}" needs {asked}, which no agent can do yet; it waits until its spec asks for less'
+
+
+def number_of(count: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -90,6 +90,10 @@ class Door:
                 self._take(agent, decode(await _frame(reader)))
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             pass
+        except asyncio.CancelledError:
+            # The door is being closed. Left cancelled, the task would make asyncio's own callback for a connection's
+            # end print a traceback: nobody awaits it.
+            pass
         except (CodecError, ValueError, TypeError, KeyError) as error:
             log.warning("a postman said what nobody understands", agent=agent, error=str(error))
         finally:

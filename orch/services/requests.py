@@ -161,7 +161,10 @@ def _placing_conflict(machine: Services, event: PutService, template: Template) 
     if service is not None and service.deleting:
         return _goes(template.path)
     if service is not None and not event.replace:
-        return ConflictError(f"{template.path} exists; change it instead, or delete it first")
+        return ConflictError(
+            f"{template.path} exists; change it instead (`orch run --replace`, or PUT), or stop it first "
+            f"(`orch stop {template.path}`)"
+        )
     relative = machine.registry.relative(template.path)
     if relative is not None:
         return ConflictError(

@@ -219,7 +219,7 @@ def _instance(machine: Services, service: Service, instance: Instance) -> dict[s
         "healthy": details.get("healthy"),
         "ready": machine.registry.ready(service, instance),
         "endpoints": details.get("endpoints", []),
-        "containers": details.get("containers", []),
+        "containers": _containers(details),
         "message": details.get("message", ""),
         "exit_code": _code(instance.exit_code),
         "reason": Reason(instance.reason).name,
@@ -246,11 +246,16 @@ def _ended(service: Service, one: dict[str, Any]) -> dict[str, Any]:
         "healthy": None,
         "ready": False,
         "endpoints": details.get("endpoints", []),
-        "containers": details.get("containers", []),
+        "containers": _containers(details),
         "message": details.get("message", ""),
         "exit_code": _code(one["exit_code"]),
         "reason": Reason(one["reason"]).name,
     }
+
+
+def _containers(details: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the agent told of each, with null where it told that there is no exit code."""
+    return [{**one, "exit_code": _code(one["exit_code"])} for one in details.get("containers", [])]
 
 
 def _name(service: Service, number: int) -> str:

@@ -128,11 +128,18 @@ def test_an_idle_stream_says_that_it_lives(tmp_path: Path) -> None:
 
 
 def test_what_is_no_longer_kept_is_a_gap(world: World) -> None:
-    kinds = [kind for _, kind, _ in past(world, "&since=0")]
-    assert kinds == ["gap"], "the gateway began to follow after the first records"
+    assert past(world, "&since=0")[0][1] == "gap", "the gateway began to follow after the first records"
     world.wait_for(world.take_image())
     world.cluster.submit("/demo/job", cmd="true", cpus=0.1).wait(10)
-    assert past(world, "&since=1")[0][1] == "gap"
+    gap, *kept = past(world, "&since=1")
+    assert (gap[1], gap[2]["at_ms"], gap[2]["from"]) == ("gap", None, 1)
+    assert kept == past(world), "behind the gap comes all that is known"
+
+
+def test_a_type_that_no_event_has_is_refused(world: World) -> None:
+    answer = httpx.get(f"{world.url}/v2/events?type=nosuch&follow=false", headers=world.headers(), timeout=20)
+    assert answer.status_code == 400
+    assert "'nosuch'" in answer.json()["detail"] and "job, pods, service, instance" in answer.json()["detail"]
 
 
 def test_a_follower_that_starts_again_tells_open_streams(world: World) -> None:

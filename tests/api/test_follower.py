@@ -144,8 +144,22 @@ def test_since_gives_what_is_kept_and_a_gap_for_what_is_not() -> None:
         assert [event.index for event in kept] == [7, 8]
         assert [event.index for event in await drained(follows.subscribe(anything, follows.oldest, 10))] == [5, 6, 7, 8]
         lost = await drained(follows.subscribe(anything, (3, 0), 10))
-        assert [event.type for event in lost] == ["gap"] and lost[0].data["from"] == 3
+        assert [(event.type, event.index) for event in lost] == [("gap", 4), *(("master", n) for n in (5, 6, 7, 8))]
+        assert (lost[0].data["from"], lost[0].data["to"], lost[0].at_ms) == (3, 4, None)
+        after = follows.subscribe(anything, (lost[0].index, lost[0].nth), 10)
+        assert [event.index for event in await drained(after)] == [5, 6, 7, 8]
         assert await drained(follows.subscribe(anything, (8, 0), 10)) == []
+
+    run(main())
+
+
+def test_what_is_kept_comes_whole_however_little_a_reader_may_lag() -> None:
+    async def main() -> None:
+        follows = follower()
+        follows.apply([epoch(n) for n in range(1, 9)])
+        subscription = follows.subscribe(anything, (0, 0), 2)
+        follows.apply([epoch(9), epoch(10)])
+        assert [event.index for event in await drained(subscription)] == list(range(1, 11))
 
     run(main())
 

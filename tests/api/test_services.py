@@ -43,7 +43,7 @@ def test_a_pod_is_created_shown_changed_and_deleted(world: World) -> None:
     assert shown.status_code == 200 and shown.json() == created.json()
     assert send(world, "GET", "/v2/pods").json() == [shown.json()]
     again = send(world, "POST", "/v2/pods", json=POD)
-    assert again.status_code == 409 and "/demo/web" in again.json()["message"]
+    assert again.status_code == 409 and "orch stop /demo/web" in again.json()["message"]
     changed = send(world, "PUT", "/v2/pods/demo/web", json={**POD, "scaling": {"kind": "fixed", "instances": 3}})
     assert changed.status_code == 200
     assert settled(world, "/demo/web")["instances"] == 3
@@ -225,7 +225,9 @@ def test_an_instance_is_looked_at_and_stopped(world: World) -> None:
     settled(world, "/demo/web")
     row = send(world, "GET", "/v2/instances/demo_web.1?story=true").json()
     assert row["state"] == "RUNNING" and row["agent"] in world.agents and row["endpoints"][0]["name"] == "http"
-    assert row["story"][0]["what"] == "launched"
+    assert [one["exit_code"] for one in row["containers"]] == [None] and row["exit_code"] is None
+    assert [note["what"] for note in row["story"]] == ["launched", "RUNNING"], "each step once, in words"
+    assert {note["agent"] for note in row["story"]} == {row["agent"]}
     assert send(world, "GET", f"/v2/instances/{row['number']}").json()["id"] == "demo_web.1"
     assert send(world, "DELETE", "/v2/instances/demo_web.1?scale=true").status_code == 202
     ended = send(world, "GET", "/v2/instances/demo_web.1/wait?timeout_ms=10000").json()

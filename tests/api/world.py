@@ -170,7 +170,7 @@ def details_of(row: Row, number: int) -> dict[str, Any]:
     """What an agent tells of a service's instance."""
     containers, endpoints = [], []
     for at, container in enumerate(row.template.containers):
-        containers.append({"name": container.name, "state": row.state.name, "exit_code": None, "healthy": None})
+        containers.append({"name": container.name, "state": row.state.name, "exit_code": NO_EXIT_CODE, "healthy": None})
         for endpoint in container.endpoints:
             endpoints.append({"container": container.name, "name": endpoint.name, "port": 31000 + number % 900 + at})
     checked = any(container.health for container in row.template.containers)

@@ -125,7 +125,7 @@ def test_a_job_that_is_stopped_launches_nothing_more_and_stops_what_runs(rig: Ri
 def test_a_job_is_forgotten_once_it_is_done(rig: Rig) -> None:
     first = rig.ask(SubmitJob, **job(1))["first_id"]
     refusal = rig.refused(ForgetJob, job=1)
-    assert refusal["status"] == 409 and "1 pods that have not ended" in refusal["detail"]
+    assert refusal["status"] == 409 and "1 pod not ended" in refusal["detail"]
     rig.say([first], State.FINISHED, 0)
     assert rig.ask(ForgetJob, job=1, key="k") == {"job": 1}
     assert views.job(rig.machine, 1) is None and views.find(rig.machine, "/demo/digest") is None

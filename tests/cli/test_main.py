@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orch.cli.main import build, run
+from orch.cluster.files import ClusterFiles, write_json
 
 POD = {
     "id": "/web",
@@ -40,7 +41,17 @@ def test_help_shows_every_command_and_how_to_begin(capsys: pytest.CaptureFixture
     assert "orch submit -n 100" in text
 
 
-@pytest.mark.parametrize("command", ["up", "join", "run", "submit", "logs", "why", "ps", "scale", "stop", "validate"])
+def test_the_examples_of_the_help_stand_under_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    examples = capsys.readouterr().out.partition("For example:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) == 6 and all(line.startswith("  orch ") for line in examples), examples
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["up", "join", "down", "status", "run", "submit", "ps", "inspect", "logs", "why", "scale", "stop", "validate",
+     "agents", "events", "version", "completion"],
+)  # fmt: skip
 def test_help_of_a_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert f"orch {command}" in capsys.readouterr().out.partition("For example:")[2]
@@ -116,6 +127,25 @@ def test_without_a_cluster_it_says_how_to_start_one(capsys: pytest.CaptureFixtur
 def test_down_without_a_cluster_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["down"]) == 0
     assert "not running" in capsys.readouterr().out
+
+
+def test_down_on_a_machine_that_joined_says_that_it_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ClusterFiles(tmp_path / "joined")
+    cluster = files.prepare()
+    write_json(files.config_json, {"head": False, "node": "n1", "cluster": cluster})
+    here = f"this machine was not running in cluster {cluster}; its sandboxes and settings here are"
+    assert run(["down", "--data-dir", str(files.data)]) == 0
+    assert capsys.readouterr().out == f"{here} kept\n"
+    assert run(["down", "--purge", "--data-dir", str(files.data)]) == 0
+    assert capsys.readouterr().out == f"{here} deleted\n" and not files.data.exists()
+
+
+def test_joining_nonsense_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "token").write_text("x\n")
+    assert run(["join", "nonsense.invalid", "--token-file", str(tmp_path / "token")]) == 2
+    assert "orch join --help" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 import yaml
 
-from orch.cli.output import ago, counts, show_one, show_rows
+from orch.cli.output import ago, counts, show_one, show_rows, time_of_day
 
 ROWS = [{"id": "/a", "n": 1.5, "note": None}, {"id": "/b", "n": np.int64(2), "note": "x"}]
 
@@ -54,6 +55,11 @@ def test_one_thing_is_a_sentence_for_people_and_an_object_for_programs(capsys: p
 )
 def test_ages_have_one_unit(at_ms: int | None, text: str) -> None:
     assert ago(at_ms, 100_000) == text
+
+
+def test_what_has_no_time_is_given_none() -> None:
+    assert time_of_day(None) == time_of_day(0) == "--:--:--"
+    assert re.fullmatch(r"\d\d:\d\d:07", time_of_day(1_700_000_000_000 - 13_000)), "seconds are the same in every zone"
 
 
 def test_counts_leave_out_what_there_is_none_of() -> None:

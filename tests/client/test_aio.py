@@ -72,6 +72,8 @@ def test_a_job(world: World) -> None:
             assert (await job.states).tolist() == [State.FINISHED] * 5
             assert (await job.exit_codes).dtype == np.int16 and not (await job.reasons == 0).any()
             assert await job.output(3) == b"digest of f3\n" and len(await job.outputs()) == 5
+            with pytest.raises(IndexError, match="job 1 has no pod -1"):
+                await job.output(-1)
             assert (await job.status())["done"] and "nothing of job 1 waits" in str(await job.why())
             slow = await cluster.submit("/b", cmd="sleep 9", cpus=0.1)
             await slow.wait(10, until="running")

@@ -57,7 +57,7 @@ def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
         assert "secret" not in str(found.value), "what a file holds by mistake is not shown"
 
 
-@pytest.mark.parametrize("text", ["ftp://x", "http://", "://", ""])
+@pytest.mark.parametrize("text", ["ftp://x", "http://", "://", "", "host:port", "host:99999", "http://[::1"])
 def test_an_address_that_is_none(text: str) -> None:
     with pytest.raises(orch.UsageError, match="no address"):
         normal_url(text)
@@ -72,12 +72,26 @@ def test_proxies_have_no_say_on_this_machine(url: str, here: bool) -> None:
     assert transport._options(Place(url, "t"))["trust_env"] is not here
 
 
-def test_nobody_listens_there(token: str) -> None:
+@pytest.fixture
+def silent() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_nobody_listens_there(token: str, silent: str) -> None:
     with (
-        orch.connect(address, token) as cluster,
+        orch.connect(silent, token) as cluster,
         pytest.raises(orch.UnavailableError, match="start one with `orch up`"),
     ):
+        cluster.info()
+
+
+def test_a_cluster_of_here_that_does_not_answer_may_be_coming_back(
+    token: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.json").write_text(json.dumps({"url": silent, "token_file": token}))
+    monkeypatch.setenv("ORCH_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("ORCH_ADDRESS", raising=False)
+    with orch.connect() as cluster, pytest.raises(orch.UnavailableError, match="comes back by itself"):
         cluster.info()

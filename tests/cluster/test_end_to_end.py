@@ -179,6 +179,7 @@ def test_a_second_node_joins_and_leaves(world: World, cluster: Cluster, tmp_path
     folder = tmp_path / "joined"
     with pytest.raises(OrchError, match=r"--node-ip 127\.0\.0\.3"):
         join(world.found["url"], token_file=world.found["token_file"], data_dir=folder)
+    assert not folder.exists()
     options = {"token_file": world.found["token_file"], "data_dir": folder, "agent_cpus": 0.5, "node_ip": "127.0.0.3"}
     found = join(world.found["url"], **options)
     try:
@@ -190,7 +191,8 @@ def test_a_second_node_joins_and_leaves(world: World, cluster: Cluster, tmp_path
         outputs = {job.output(i).decode().strip() for i in range(40)}
         assert name in outputs
     finally:
-        assert down(data_dir=folder, purge=True)["was_running"]
+        left = down(data_dir=folder, purge=True)
+        assert left["was_running"] and left["member"]
     assert not folder.exists()
     assert [one for one in world.processes() if one.node == found["node"]] == []
     eventually(lambda: {row["name"]: row["state"] for row in cluster.agents()}[name] != "READY")
@@ -210,7 +212,7 @@ def test_down_stops_the_pods_and_the_next_up_brings_services_back(world: World, 
 
 def test_down_with_purge_leaves_nothing(world: World) -> None:
     found = down(data_dir=world.data_dir, purge=True)
-    assert found == {"cluster": world.found["cluster"], "was_running": True, "purged": True}
+    assert found == {"cluster": world.found["cluster"], "member": False, "was_running": True, "purged": True}
     assert world.processes() == []
     assert not world.data_dir.exists()
     assert not runtime_dir(world.found["cluster"]).exists()

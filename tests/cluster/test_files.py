@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from orch.cluster.files import ClusterFiles, data_dir, read_json, runtime_dir, write_json
+from orch.cluster.join_cluster import join
 from orch.cluster.take_down import down
-from orch.model.errors import ConflictError, OrchError, UsageError
+from orch.model.errors import ConflictError, OrchError, UnavailableError, UsageError
 
 
 def test_the_data_dir_is_the_one_given_then_the_environments_then_homes(
@@ -79,13 +81,43 @@ def test_purge_leaves_nothing_and_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_down_where_nothing_is_does_nothing(tmp_path: Path) -> None:
-    assert down(data_dir=tmp_path / "nowhere") == {"cluster": None, "was_running": False, "purged": False}
+    nothing = {"cluster": None, "member": False, "was_running": False, "purged": False}
+    assert down(data_dir=tmp_path / "nowhere") == nothing
     files = ClusterFiles(tmp_path / "data")
     cluster = files.prepare()
-    assert down(data_dir=files.data) == {"cluster": cluster, "was_running": False, "purged": False}
+    assert down(data_dir=files.data) == {**nothing, "cluster": cluster}
     assert files.cluster_id() == cluster
     assert down(data_dir=files.data, purge=True)["purged"]
     assert not files.data.exists()
+
+
+def test_down_knows_a_machine_that_joined(tmp_path: Path) -> None:
+    files = ClusterFiles(tmp_path / "data")
+    cluster = files.prepare()
+    write_json(files.config_json, {"head": False, "node": "n1", "cluster": cluster})
+    found = {"cluster": cluster, "member": True, "was_running": False, "purged": True}
+    assert down(data_dir=files.data, purge=True) == found
+    assert not files.data.exists()
+
+
+@pytest.mark.parametrize("address", ["nonsense.invalid", "ftp://10.0.0.5", "host:port", ""])
+def test_joining_what_is_no_address_is_a_mistake_of_the_caller(address: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x\n")
+    with pytest.raises(UsageError, match=r"such as http://"):
+        join(address, token_file=tmp_path / "token", data_dir=tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_join_that_fails_leaves_no_data_dir_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x\n")
+    (tmp_path / "mine").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for folder in (tmp_path / "data", tmp_path / "mine"):
+        with pytest.raises(UnavailableError, match="does not answer"):
+            join(address, token_file=tmp_path / "token", data_dir=folder)
+    assert not (tmp_path / "data").exists() and (tmp_path / "mine").exists()
 
 
 def test_a_second_up_or_down_waits_for_the_first(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from orch.model import codec, errors, ids, payload, resources
 from orch.model.codec import decode, encode
 from orch.model.ranges import from_ranges, to_ranges
 from orch.model.reasons import SENTENCES, Reason
-from orch.model.words import needs_sentence
+from orch.model.words import needs_sentence, number_of
 
 MODULES = ("messages", "requests", "facts_agent", "facts_batch", "facts_master", "facts_services")
 
@@ -72,6 +72,10 @@ def test_amounts_as_users_write_them() -> None:
 
 
 # ---- reasons and words ---------------------------------------------------------------------------------------------
+
+
+def test_one_is_no_plural() -> None:
+    assert [number_of(n, "pod") for n in (0, 1, 2)] == ["0 pods", "1 pod", "2 pods"]
 
 
 def test_every_reason_has_a_sentence() -> None:

@@ -11,6 +11,7 @@ from orch.api.bodies import read_object
 from orch.api.room import Room
 from orch.api.routes.common import Key, Limit, Offset, Story, TheRoom, answer, body_of
 from orch.api.schemas import Agents, AgentShape, Instances
+from orch.api.story import story as told
 from orch.model.errors import NotFoundError
 from orch.model.requests import DrainAgent, RemoveAgent
 
@@ -37,7 +38,7 @@ async def one(request: Request, room: TheRoom, name: Name, story: Story = False)
     """With its attributes and what its machine really uses."""
     found = agent_or_404(room, name)
     if story:
-        found = {**found, "story": await reads.story(room, request, "master", name)}
+        found = {**found, "story": await told(room, request, ("master",), name)}
     return answer(found)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
+from orch.api.facts import TYPES
 from orch.api.follower import Event, Filter
 from orch.api.room import Room
 from orch.api.routes.common import TheRoom
@@ -73,7 +74,10 @@ def parse_since(text: str | None) -> tuple[int, int] | None:
 
 
 def wanted(types: list[str] | None, about: str | None) -> Filter:
-    """Whether an event is asked for. A gap always is."""
+    """Whether an event is asked for. A gap always is. Raises UsageError where no event is of such a type."""
+    for kind in types or ():
+        if kind not in TYPES:
+            raise UsageError(f"no event is of the type {kind!r}; there are {', '.join(TYPES)}.")
 
     def select(event: Event) -> bool:
         if event.type == "gap":

@@ -15,6 +15,7 @@ from orch.api.errors import CutOffError
 from orch.api.room import Room
 from orch.api.routes.common import Key, Offset, Story, TheRoom, TimeoutMs, answer
 from orch.api.schemas import InstanceShape, WaitedInstance
+from orch.api.story import story as told
 from orch.model.errors import ConflictError, NotFoundError, OrchError
 from orch.model.requests import KillInstances
 from orch.model.states import TERMINAL
@@ -31,9 +32,7 @@ async def one(request: Request, room: TheRoom, id: Id, story: Story = False) -> 
     found = instance_or_404(room, id)
     if story:
         framework = "batch" if found.get("job") is not None else "services"
-        notes = await reads.story(room, request, framework, found["number"])
-        notes += await reads.story(room, request, "master", found["number"])
-        found = {**found, "story": sorted(notes, key=lambda note: int(note["at_ms"]))}
+        found = {**found, "story": await told(room, request, (framework, "master"), found["number"])}
     return answer(found)
 
 

@@ -27,6 +27,7 @@ from orch.api.routes.common import (
     wants_msgpack,
 )
 from orch.api.schemas import Instances, Jobs, JobShape, Submitted, WaitedJob
+from orch.api.story import story as told
 from orch.model.errors import NotFoundError, OrchError, UnplaceableError
 from orch.model.requests import ForgetJob, StopJob, SubmitJob
 
@@ -123,7 +124,7 @@ async def one(room: TheRoom, request: Request, job: Number, story: Story = False
     """With its spec, and the number of its pods in each state."""
     found = job_or_404(room, job)
     if story:
-        found = {**found, "story": await reads.story(room, request, "batch", f"job {job}")}
+        found = {**found, "story": await told(room, request, ("batch",), f"job {job}")}
     return answer(found)
 
 

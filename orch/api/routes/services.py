@@ -12,6 +12,7 @@ from orch.api.bodies import read_object
 from orch.api.room import Room
 from orch.api.routes.common import Key, Limit, Story, TheRoom, TimeoutMs, answer, body_of
 from orch.api.schemas import Instances, Services, ServiceShape, WaitedService
+from orch.api.story import story as told
 from orch.model.errors import NotFoundError
 from orch.model.requests import DeleteService, ScaleService
 
@@ -149,7 +150,7 @@ async def one(request: Request, room: TheRoom, path: ServicePath, story: Story =
     identity = absolute(path)
     found = service_or_404(room, identity, with_spec=True)
     if story:
-        found = {**found, "story": await reads.story(room, request, "services", identity)}
+        found = {**found, "story": await told(room, request, ("services",), identity)}
     return answer(found)
 
 

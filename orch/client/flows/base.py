@@ -89,6 +89,11 @@ class Wire:
             delay_s = min(1.0, delay_s * 2)
 
     def _nobody(self) -> UnavailableError:
+        if self.place.is_ours:  # `orch down` takes the data folder's word for it away
+            return UnavailableError(
+                f"the cluster at {self.place.url} does not answer. Where one of its processes was killed it comes back "
+                "by itself: try again in some seconds. If it stays away: `orch up`."
+            )
         return UnavailableError(
             f"no cluster at {self.place.url}; start one with `orch up`, or set ORCH_ADDRESS to one that runs."
         )

@@ -11,6 +11,7 @@ from orch.client.effects import Call, Flow, Reply, json_body, msgpack_body
 from orch.client.flows.base import Wire, key_header
 from orch.client.flows.streams import frames
 from orch.model.errors import ExpiredError, SpecError, TimeoutExceededError
+from orch.model.words import number_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +84,8 @@ def _raise_late(wire: Wire, job: int, until: str, timeout: float, found: dict[st
     why = yield from wire.get(f"/v2/why/{job}")
     counts = ", ".join(f"{n} {state.lower()}" for state, n in found["states"].items() if n)
     raise TimeoutExceededError(
-        f"job {job} ({found['path']}) {_COUNT_WORDS[until]} after {timeout:g} s. Of {found['count']} pods: "
-        f"{counts}. {why['sentence']}",
+        f"job {job} ({found['path']}) {_COUNT_WORDS[until]} after {timeout:g} s. "
+        f"Of {number_of(found['count'], 'pod')}: {counts}. {why['sentence']}",
         why=why,
     )
 
@@ -107,7 +108,7 @@ def stop(wire: Wire, job: int, wait_for_end: bool, timeout: float | None) -> Flo
 
 def output(wire: Wire, job: int, index: int, file: str) -> Flow[bytes]:
     """All of what one pod wrote to a file of its sandbox. Raises ExpiredError when it was removed, IndexError."""
-    found = yield from _rows(wire, job, file, WHOLE_BYTES, index, 1)
+    found = {} if index < 0 else (yield from _rows(wire, job, file, WHOLE_BYTES, index, 1))
     if index not in found:
         raise IndexError(f"job {job} has no pod {index}")
     size, data = found[index]

@@ -135,7 +135,7 @@ def _check_check(container: Body, check: Body, at: str, problems: Problems) -> N
 
 
 def _check_uniqueness(body: Body, problems: Problems) -> None:
-    """Names and ports that come twice: told where the second one is, and where Marathon tells it."""
+    """Names and ports that come twice: told where the second one is, and where Marathon's programs look for it."""
     containers = [(f"/containers({index})", container) for index, container in children(body, "containers")]
     if _check_names([(at, text(container, "name")) for at, container in containers], "container", problems):
         problems.add("/containers", "container names are not unique")
@@ -144,8 +144,8 @@ def _check_uniqueness(body: Body, problems: Problems) -> None:
         for at, container in containers
         for index, endpoint in children(container, "endpoints")
     ]
-    if _check_names([(at, text(endpoint, "name")) for at, endpoint in endpoints], "endpoint", problems):
-        problems.add("/", "endpoint names must be unique in a pod")
+    # Of an endpoint Marathon says no more than the whole body: a second detail that leads nowhere.
+    _check_names([(at, text(endpoint, "name")) for at, endpoint in endpoints], "endpoint", problems)
     for field, label in (("containerPort", "container ports"), ("hostPort", "host ports")):
         twice = doubles(port for port in (whole(endpoint, field) for _, endpoint in endpoints) if port)
         if twice:

@@ -92,7 +92,6 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str, str]] = [
     ((*C, "exec", "overrideEntrypoint"), False, "/containers(0)/exec/overrideEntrypoint", "command.shell"),
     ((*C, "exec"), DELETE, "/containers(0)", "has nothing to run"),
     ((*C, "endpoints", 1, "name"), "http", "/containers(0)/endpoints(1)/name", "used twice: /containers(0)/endpoints(0)"),
-    ((*C, "endpoints", 1, "name"), "http", "/", "endpoint names must be unique"),
     ((*C, "endpoints", 0, "hostPort"), 8081, "/", "host ports must be unique in a pod; given more than once: 8081"),
     ((*C, "endpoints", 0, "protocol"), ["tcp", "tcp"], "/containers(0)/endpoints(0)/protocol", "Duplicate protocols"),
     (("containers", 1, "name"), "web", "/containers", "container names are not unique"),
@@ -192,6 +191,11 @@ def test_every_fault_is_told_at_once() -> None:
         "/containers(1)/resources/mem",
         "/volumes(0)",
     ]
+
+
+def test_an_endpoint_name_used_twice_is_one_fault() -> None:
+    body = changed(whole("pod.yaml"), (*C, "endpoints", 1, "name"), "http")
+    assert list(faults(parse_pod, body)) == ["/containers(0)/endpoints(1)/name"]
 
 
 def test_the_error_names_the_pod_the_first_fault_and_how_many_more() -> None:
