@@ -205,6 +205,8 @@ cdef class Index:
                     if totals and self.total[row, d] != total[i, d]:
                         self.total[row, d] = total[i, d]
                         self.most_ok = False
+                        if total[i, d] > self.most[d]:
+                            self.order_ok = False  # a new largest agent: every score changes
                 state = 0
                 for d in range(self.dims):
                     if self.total[row, d] > 0:

@@ -164,7 +164,7 @@ def test_a_stamp_vouches_for_all_of_it() -> None:
 def test_make_help_lists_every_target() -> None:
     done = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = {line.split()[1] for line in done.stdout.splitlines()}
-    assert listed == {"help", "build", "demo", "test", "lint", "sim", "bench", "accept", "docs", "clean"}
+    assert listed == {"help", "build", "demo", "test", "lint", "sim", "sanitize", "bench", "accept", "docs", "clean"}
 
 
 def test_ci_runs_make_test_and_nothing_else(tmp_path: Path) -> None:
