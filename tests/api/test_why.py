@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 import orch
+from orch.model.reasons import Reason
+from orch.model.states import State
 from tests.api.world import World
 
 SMALL = [2000, 1000, 1000, 0, 10]
@@ -54,6 +56,28 @@ def test_a_gang_that_waits_for_room_for_all(tmp_path: Path) -> None:
         found = why(world, job.number)
         assert (found["gang"], found["room"], found["feasible"]) == (3, 2, 2)
         assert "a gang of 3 is placed whole or not at all, and there is room for 2" in found["sentence"]
+
+
+def test_a_job_of_which_some_have_failed_says_how(world: World) -> None:
+    job = world.cluster.submit("/demo/job", cmd="sleep 100", count=6, cpus=0.1).wait(10, until="running")
+    first = job.status()["first_id"]
+
+    def end() -> None:
+        for agent in world.agents.values():
+            for number in list(agent.rows):
+                ends = {1: (3, Reason.EXITED), 4: (-9, Reason.SIGNALED)}.get(number - first, (0, Reason.EXITED))
+                agent.become([number], State.FAILED if ends[0] else State.FINISHED, *ends)
+
+    world.do(end)
+    job.wait(10)
+    assert why(world, job.number)["sentence"] == (
+        "nothing of job 1 waits: 4 finished, 2 failed; pod 1 failed: the command exited by itself (exit code 3); "
+        "pod 4 failed: the command was ended by a signal (signal 9)"
+    )
+    killed = world.cluster.submit("/demo/more", cmd="sleep 100", count=5, cpus=0.1).wait(10, until="running")
+    killed.stop(wait=True)
+    sentence = why(world, killed.number)["sentence"]
+    assert "pod 2 killed: " in sentence and "pod 3" not in sentence and sentence.endswith("; and 2 more")
 
 
 def test_a_job_of_which_nothing_waits(world: World) -> None:
