@@ -34,7 +34,7 @@ def of_template(host: Host, template: Template) -> dict[str, Any]:
     found = _explained(host, template.path, list(template.request), max(template.gang, 1), allowed)
     if template.needs:
         return _needs(found, needs_sentence(template.path, template.needs))
-    return found
+    return _with_ports(host, template, found)
 
 
 def fits(found: dict[str, Any], gang: int) -> bool:
@@ -86,7 +86,7 @@ def _of_service(host: Host, service: dict[str, Any], identity: Any = None) -> di
         return {**found, "waiting": "backoff", "until_ms": waiting["until_ms"], "sentence": sentence}
     if waiting["kind"] == "change":
         return {**found, "waiting": "change", "sentence": waiting["sentence"]}
-    return found
+    return _with_ports(host, template, found)
 
 
 def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +115,21 @@ def _explained(host: Host, identity: Any, request: list[int] | None, gang: int, 
         sentence = f"{found['sentence']}; its turn comes with the next offers"
         return {**found, "waiting": "turn", "sentence": sentence}
     return {**found, "waiting": "resources"}
+
+
+def _with_ports(host: Host, template: Template, found: dict[str, Any]) -> dict[str, Any]:
+    """Say it where it is the host ports asked for by number that rule agents out."""
+    ports = reads.host_ports(template)
+    if not ports or found["feasible"] or not found["agents"]:
+        return found
+    never = reads.port_sentence(host, template)
+    if never:
+        return _needs(found, never)
+    if all(out["predicate"] != "constraint" for out in found["ruled_out"]):
+        return found
+    asked = ", ".join(map(str, ports))
+    hint = f"an agent must also give out host port {asked}, and have it free"
+    return {**found, "sentence": f"{found['sentence']}; {hint}"}
 
 
 def _columns(host: Host) -> master_views.AgentColumns:

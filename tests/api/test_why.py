@@ -89,6 +89,28 @@ def test_a_job_of_which_nothing_waits(world: World) -> None:
     assert one["waiting"] is None and one["sentence"].startswith("demo_job.j1.1 is RUNNING on a")
 
 
+def test_a_service_that_asks_for_a_port_that_no_agent_gives_out(world: World) -> None:
+    low = pod("/demo/low", container={"endpoints": [orch.Endpoint("http", port=80)]})
+    sentence = (
+        "/demo/low asks for host port 80, and agents give out 31000-31999 only: take a port of these, or 0 for any "
+        "that is free"
+    )
+    with pytest.raises(orch.UnplaceableError, match="31000-31999 only"):
+        world.cluster.run(low, now=True)
+    service = world.cluster.run(low)
+    found = why(world, "/demo/low")
+    assert (found["sentence"], found["never"], found["feasible"], service.instances()) == (sentence, True, 0, [])
+
+
+def test_a_service_whose_port_is_taken_everywhere_waits(world: World) -> None:
+    fixed = {"endpoints": [orch.Endpoint("http", port=31_005)]}
+    world.cluster.run(pod("/demo/first", container=fixed), instances=2).wait(10)
+    world.cluster.run(pod("/demo/second", container=fixed))
+    found = why(world, "/demo/second")
+    assert found["ruled_out"] == [{"predicate": "constraint", "agents": 2}] and found["never"] is False
+    assert found["sentence"].endswith("an agent must also give out host port 31005, and have it free")
+
+
 def test_a_service_that_its_constraints_keep_waiting(world: World) -> None:
     world.cluster.run(pod(constraints=[("hostname", "UNIQUE")]), instances=3)
     found = why(world, "/demo/web")  # Both agents have one hostname.
