@@ -21,8 +21,8 @@ class Ports:
     def choose(self, now_ms: int, template: Template) -> list[list[int]] | None:
         """Free host ports for each container's endpoints, in order, not held yet; None if the range has too few left.
 
-        An endpoint's own fixed port is given as it is: whether it is free is seen at the start. One that needs no port
-        of the agent gets 0.
+        An endpoint's own fixed port is given as it is, unless another instance holds it: then None. Whether a process
+        that is not ours has it is seen at the start. One that needs no port of the agent gets 0.
         """
         taken: set[int] = set()
         given = []
@@ -30,7 +30,7 @@ class Ports:
             ports = []
             for endpoint in container.endpoints:
                 port = self._one(now_ms, taken) if endpoint.host_port == 0 else endpoint.host_port or 0
-                if port is None:
+                if port is None or (endpoint.host_port and port in self._used):
                     return None
                 taken.add(port)
                 ports.append(port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,16 @@ async def file(room: Room, pod: dict[str, Any], path: str, offset: int, limit: i
         args = {"attempt": -1, "container": "", "stream": path, "offset": offset, "follow": False}
         return b"".join([piece async for piece in log(room, pod, {**args, "limit": min(limit, PIECE_BYTES)})])
     args = {"instance": pod["number"], "path": path, "offset": offset, "limit": min(limit, PIECE_BYTES)}
-    return b"".join([piece async for piece in room.nodes.ask(agent_of(pod), "file", args)])
+    with _by_name(pod):
+        return b"".join([piece async for piece in room.nodes.ask(agent_of(pod), "file", args)])
 
 
 async def files(room: Room, pod: dict[str, Any], path: str) -> list[dict[str, Any]]:
     """What is in a folder of an instance's sandbox."""
     found: list[dict[str, Any]] = []
-    async for piece in room.nodes.ask(agent_of(pod), "files", {"instance": pod["number"], "path": path}):
-        found.extend(piece)
+    with _by_name(pod):
+        async for piece in room.nodes.ask(agent_of(pod), "files", {"instance": pod["number"], "path": path}):
+            found.extend(piece)
     return found
 
 
@@ -53,10 +55,11 @@ async def log(room: Room, pod: dict[str, Any], args: dict[str, Any]) -> AsyncGen
     """A log in pieces. args: `container, stream, offset, limit, follow, attempt`."""
     asked = {**args, "instance": pod["number"]}
     answer = room.nodes.ask(agent_of(pod), "log", asked, patient=args["follow"])
-    async with contextlib.aclosing(answer) as pieces:
-        async for piece in pieces:
-            if piece:
-                yield piece
+    with _by_name(pod):
+        async with contextlib.aclosing(answer) as pieces:
+            async for piece in pieces:
+                if piece:
+                    yield piece
 
 
 async def tail(room: Room, pod: dict[str, Any], args: dict[str, Any], lines: int) -> bytes:
@@ -69,6 +72,17 @@ async def tail(room: Room, pod: dict[str, Any], args: dict[str, Any], lines: int
         if len(found) > lines or len(data) < want or want >= _TAIL_MOST:
             return b"".join(found[-lines:])
         want = min(_TAIL_MOST, want * 8)
+
+
+@contextlib.contextmanager
+def _by_name(pod: dict[str, Any]) -> Iterator[None]:
+    """Supervisors know instances by number only; in what they refuse, people are to read the name."""
+    try:
+        yield
+    except OrchError as error:
+        error.detail = error.detail.replace(f"instance {pod['number']}", f"instance {pod['name']}")
+        error.args = (error.detail,)
+        raise
 
 
 def agent_of(pod: dict[str, Any]) -> str:

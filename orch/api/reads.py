@@ -285,6 +285,19 @@ def service_allowed(host: Host, path: str) -> NDArray[np.uint8] | None:
     return service_views.allowed(services_of(host), path, columns.attributes, columns.names, columns.usable)
 
 
+def host_ports(template: Template) -> tuple[int, ...]:
+    """Ports of the agent that a spec asks for by number."""
+    return constraints.host_ports(template)
+
+
+def port_sentence(host: Host, template: Template) -> str:
+    """Why no agent can ever give a spec the host ports that it asks for by number; "" where that is not so."""
+    master = master_of(host)
+    rows = master.agents.present()
+    attributes = [master.agents.attributes[row] for row in rows.tolist()]
+    return service_views.port_sentence(template.path, template, attributes, [""] * len(attributes))
+
+
 def template_allowed(host: Host, template: Template) -> NDArray[np.uint8] | None:
     """As `service_allowed`, for a spec that is not submitted."""
     if not template.constraints and not constraints.host_ports(template):

@@ -18,10 +18,13 @@ from orch.api import reads
 from orch.machine.host import Host
 from orch.master import views as master_views
 from orch.model.errors import UsageError
+from orch.model.reasons import Reason
 from orch.model.specs.template import Template
-from orch.model.states import State
+from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import needs_sentence
 
+TOLD_FAILURES = 3
+"""Pods that ended badly and are told one by one."""
 _ON_THE_WAY = (State.STAGING.name, State.STARTING.name)
 
 
@@ -31,7 +34,7 @@ def of_template(host: Host, template: Template) -> dict[str, Any]:
     found = _explained(host, template.path, list(template.request), max(template.gang, 1), allowed)
     if template.needs:
         return _needs(found, needs_sentence(template.path, template.needs))
-    return found
+    return _with_ports(host, template, found)
 
 
 def fits(found: dict[str, Any], gang: int) -> bool:
@@ -56,7 +59,8 @@ def _of_job(host: Host, job: dict[str, Any], identity: Any = None) -> dict[str, 
     shapes = reads.job_waiting(host, job["job"])
     if not shapes:
         found = _explained(host, identity, job["request"], max(job["gang"], 1), None)
-        return {**found, "waiting": None, "sentence": _nothing_waits(f"job {job['job']}", job)}
+        sentence = _nothing_waits(f"job {job['job']}", job) + _failures(host, job["job"])
+        return {**found, "waiting": None, "sentence": sentence}
     shape = shapes[0]
     found = _explained(host, identity, shape["request"], shape["gang"], None)
     found["count"] = sum(one["count"] for one in shapes)
@@ -82,7 +86,7 @@ def _of_service(host: Host, service: dict[str, Any], identity: Any = None) -> di
         return {**found, "waiting": "backoff", "until_ms": waiting["until_ms"], "sentence": sentence}
     if waiting["kind"] == "change":
         return {**found, "waiting": "change", "sentence": waiting["sentence"]}
-    return found
+    return _with_ports(host, template, found)
 
 
 def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +117,21 @@ def _explained(host: Host, identity: Any, request: list[int] | None, gang: int, 
     return {**found, "waiting": "resources"}
 
 
+def _with_ports(host: Host, template: Template, found: dict[str, Any]) -> dict[str, Any]:
+    """Say it where it is the host ports asked for by number that rule agents out."""
+    ports = reads.host_ports(template)
+    if not ports or found["feasible"] or not found["agents"]:
+        return found
+    never = reads.port_sentence(host, template)
+    if never:
+        return _needs(found, never)
+    if all(out["predicate"] != "constraint" for out in found["ruled_out"]):
+        return found
+    asked = ", ".join(map(str, ports))
+    hint = f"an agent must also give out host port {asked}, and have it free"
+    return {**found, "sentence": f"{found['sentence']}; {hint}"}
+
+
 def _columns(host: Host) -> master_views.AgentColumns:
     return master_views.columns(reads.master_of(host))
 
@@ -130,6 +149,25 @@ def _needs(found: dict[str, Any], sentence: str) -> dict[str, Any]:
 def _nothing_waits(what: str, thing: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {state.lower()}" for state, count in thing["states"].items() if count)
     return f"nothing of {what} waits: {counts or 'it has no instances'}"
+
+
+def _failures(host: Host, number: int) -> str:
+    """The first pods of a job that did not end well, and how they did; "" where there are none."""
+    columns = reads.job_columns(host, number)
+    states = columns["states"]
+    failed = np.flatnonzero((states >= FIRST_TERMINAL) & (states != State.FINISHED))
+    told = [
+        f"pod {index} {State(states[index]).name.lower()}: "
+        + (reads.note_of(State(states[index]).name, Reason(reason).name, int(code)) or "no reason is known")
+        for index, reason, code in zip(
+            failed[:TOLD_FAILURES].tolist(),
+            columns["reasons"][failed[:TOLD_FAILURES]].tolist(),
+            columns["exit_codes"][failed[:TOLD_FAILURES]].tolist(),
+            strict=True,
+        )
+    ]
+    more = f"; and {len(failed) - len(told)} more" if len(failed) > len(told) else ""
+    return "".join(f"; {one}" for one in told) + more
 
 
 def _service_sentence(service: dict[str, Any]) -> str:

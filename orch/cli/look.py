@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from orch.cli.common import DEFAULT, Common
 from orch.cli.instance import instance_text
 from orch.cli.output import ago, counts, show_one, show_rows, time_of_day
+from orch.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from orch.client import Cluster
 
 
 def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
@@ -28,6 +32,8 @@ def ps(id: str | None = None, *, common: Common = DEFAULT) -> None:
     """
     with common.connect() as cluster:
         rows = cluster.ps() if id is None else cluster.instances(id)
+        if id is not None and not rows and common.output == "table":
+            rows = _instead(cluster, id)
     if common.output == "table":
         now_ms = int(time.time() * 1000)
         rows = [_row(row, now_ms) for row in rows]
@@ -134,6 +140,17 @@ def events(
     with common.connect() as cluster:
         for event in cluster.events(follow=follow, since=since, type=type):
             show_one(event, "jsonl" if common.output in ("json", "jsonl") else common.output, _event(event))
+
+
+def _instead(cluster: Cluster, id: str) -> list[dict[str, Any]]:
+    """Of a service that has no instance now: what waits, and why, and the one that ended last."""
+    try:
+        found = cluster.service(id).status()
+    except NotFoundError:
+        return []  # an agent on which nothing runs
+    waiting = found["waiting"]
+    scheduled = {"id": found["id"], "state": "SCHEDULED", "note": found["note"]}
+    return [*([scheduled] if waiting else []), *found["ended"][:1]]
 
 
 _INSTANCE = ("id", "state", "agent", "attempt", "exit", "age", "note")

@@ -63,7 +63,11 @@ def plan_agents(
                 "disk_mib": own["disk_mib"] // share,
                 "gpus_milli": own["gpus_milli"] // share // 1000 * 1000,
                 "ports": [first, first + ports - 1],
-                "attributes": {"hostname": f"{prefix}{at + 1}" if simulated else host, "node": node},
+                "attributes": {
+                    "hostname": f"{prefix}{at + 1}" if simulated else host,
+                    "node": node,
+                    "ports": f"{first}-{first + ports - 1}",
+                },
             }
         )
     return agents

@@ -2,7 +2,8 @@
 
 Operators as in Marathon: UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE, MAX_PER, IS over an attribute (`hostname`,
 `@hostname`, `@zone`, ...). Instances of the same version count; an agent without the attribute is allowed by UNLIKE
-alone. An endpoint with a port of its own choice keeps two such instances off one agent.
+alone. An endpoint with a port of its own choice keeps two such instances off one agent, and all of them off agents
+whose range of ports (the attribute `ports`, such as `31000-31499`) it is not in.
 """
 
 from __future__ import annotations
@@ -75,7 +76,41 @@ def allowed(registry: Registry, service: Service, agents: Agents, coming: Coming
     if host_ports(template):
         for row in _taken(registry, template, coming):
             fits[row] = False
+        fits = [a and b for a, b in zip(fits, _in_range(template, agents), strict=True)]
     return np.array(fits, dtype=np.uint8)
+
+
+def out_of_range(template: Template, agents: Agents) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+    """(ports asked for by number that no agent gives out, the ranges that there are); no ports where one is unknown."""
+    found = [_range(attributes) for attributes in agents.attributes]
+    ranges = [one for one in found if one is not None]
+    if not ranges or len(ranges) < len(found):
+        return (), []
+    ports = tuple(port for port in host_ports(template) if not any(first <= port <= last for first, last in ranges))
+    return ports, _joined(ranges)
+
+
+def _in_range(template: Template, agents: Agents) -> list[bool]:
+    """Which agents give out all the ports asked for by number. One that does not tell its range may."""
+    ports = host_ports(template)
+    ranges = [_range(attributes) for attributes in agents.attributes]
+    return [one is None or all(one[0] <= port <= one[1] for port in ports) for one in ranges]
+
+
+def _range(attributes: dict[str, str]) -> tuple[int, int] | None:
+    first, _, last = attributes.get("ports", "").partition("-")
+    return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else None
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same ports in as few ranges, ascending."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _allowed(rule: ConstraintTemplate, values: list[str | None], used: list[str | None]) -> list[bool]:

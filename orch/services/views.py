@@ -13,6 +13,7 @@ import numpy as np
 from orch.model.ids import instance_name, parent_group
 from orch.model.messages import U8
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
+from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.model.words import needs_sentence
 from orch.services import constraints, planner
@@ -117,6 +118,17 @@ def allowed(
     if not found.spec.template.constraints and not constraints.host_ports(found.spec.template):
         return None
     return constraints.allowed(machine.registry, found, constraints.Agents(attributes, names, np.asarray(usable)))
+
+
+def port_sentence(path: str, template: Template, attributes: Sequence[dict[str, str]], names: Sequence[str]) -> str:
+    """Why no agent can ever give a spec the host ports that it asks for by number; "" where that is not so."""
+    known = constraints.Agents(attributes, names, np.ones(len(names), dtype=np.uint8))
+    ports, ranges = constraints.out_of_range(template, known)
+    if not ports:
+        return ""
+    asked = f"host port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))}"
+    given = ", ".join(f"{first}-{last}" for first, last in ranges)
+    return f"{path} asks for {asked}, and agents give out {given} only: take a port of these, or 0 for any that is free"
 
 
 def _hindrance(service: Service, now_ms: int | None) -> tuple[str, str]:

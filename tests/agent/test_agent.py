@@ -408,6 +408,18 @@ def test_a_fixed_port_that_is_taken_is_the_end() -> None:
     assert (bench.state_of(1), bench.agent.instances["reason"][row]) == (State.ERROR, Reason.PORT_TAKEN)
 
 
+def test_a_fixed_port_that_another_instance_holds_is_the_end(bench: Bench) -> None:
+    fixed = Template("/web", "pod", (ContainerTemplate("app", shell="x", endpoints=(EndpointTemplate("h", 31_000),)),))
+    bench.launch(POD, [1])
+    assert bench.asked(do.StartInstance)[0].ports[0] == [31_000]
+    bench.launch(fixed, [2])
+    row = bench.agent.instances.row(2, 1)
+    assert (bench.state_of(2), bench.agent.instances["reason"][row]) == (State.ERROR, Reason.PORT_TAKEN)
+    assert bench.asked(do.StartInstance) == []
+    bench.launch(POD, [3])
+    assert bench.asked(do.StartInstance)[0].ports[0] == [31_001], "and its end gives nothing back that is not its own"
+
+
 def test_no_other_port_left_is_the_end() -> None:
     bench = Bench(ports=(31_000, 31_000))
     bench.let_in()

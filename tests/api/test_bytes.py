@@ -116,6 +116,7 @@ def test_files_of_a_sandbox(world: World, node: TinyNode) -> None:
     world.do(lambda: node.expired.update(world.agents["a1"].rows, world.agents["a2"].rows))
     gone = get(world, f"{base}?path=result")
     assert gone.status_code == 410 and gone.json()["type"] == "urn:orch:error:expired"
+    assert "instance demo_job.j1.1 " in gone.json()["detail"], "people know it by its name"
 
 
 def test_what_was_never_launched_has_no_files(world: World, node: TinyNode) -> None:

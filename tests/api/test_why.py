@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 import orch
+from orch.model.reasons import Reason
+from orch.model.states import State
 from tests.api.world import World
 
 SMALL = [2000, 1000, 1000, 0, 10]
@@ -56,6 +58,28 @@ def test_a_gang_that_waits_for_room_for_all(tmp_path: Path) -> None:
         assert "a gang of 3 is placed whole or not at all, and there is room for 2" in found["sentence"]
 
 
+def test_a_job_of_which_some_have_failed_says_how(world: World) -> None:
+    job = world.cluster.submit("/demo/job", cmd="sleep 100", count=6, cpus=0.1).wait(10, until="running")
+    first = job.status()["first_id"]
+
+    def end() -> None:
+        for agent in world.agents.values():
+            for number in list(agent.rows):
+                ends = {1: (3, Reason.EXITED), 4: (-9, Reason.SIGNALED)}.get(number - first, (0, Reason.EXITED))
+                agent.become([number], State.FAILED if ends[0] else State.FINISHED, *ends)
+
+    world.do(end)
+    job.wait(10)
+    assert why(world, job.number)["sentence"] == (
+        "nothing of job 1 waits: 4 finished, 2 failed; pod 1 failed: the command exited by itself (exit code 3); "
+        "pod 4 failed: the command was ended by a signal (signal 9)"
+    )
+    killed = world.cluster.submit("/demo/more", cmd="sleep 100", count=5, cpus=0.1).wait(10, until="running")
+    killed.stop(wait=True)
+    sentence = why(world, killed.number)["sentence"]
+    assert "pod 2 killed: " in sentence and "pod 3" not in sentence and sentence.endswith("; and 2 more")
+
+
 def test_a_job_of_which_nothing_waits(world: World) -> None:
     job = world.cluster.submit("/demo/job", cmd="sleep 100", count=3, cpus=0.1)
     job.wait(10, until="running")
@@ -63,6 +87,28 @@ def test_a_job_of_which_nothing_waits(world: World) -> None:
     assert found["waiting"] is None and found["sentence"] == "nothing of job 1 waits: 3 running"
     one = why(world, "demo_job.j1.1")
     assert one["waiting"] is None and one["sentence"].startswith("demo_job.j1.1 is RUNNING on a")
+
+
+def test_a_service_that_asks_for_a_port_that_no_agent_gives_out(world: World) -> None:
+    low = pod("/demo/low", container={"endpoints": [orch.Endpoint("http", port=80)]})
+    sentence = (
+        "/demo/low asks for host port 80, and agents give out 31000-31999 only: take a port of these, or 0 for any "
+        "that is free"
+    )
+    with pytest.raises(orch.UnplaceableError, match="31000-31999 only"):
+        world.cluster.run(low, now=True)
+    service = world.cluster.run(low)
+    found = why(world, "/demo/low")
+    assert (found["sentence"], found["never"], found["feasible"], service.instances()) == (sentence, True, 0, [])
+
+
+def test_a_service_whose_port_is_taken_everywhere_waits(world: World) -> None:
+    fixed = {"endpoints": [orch.Endpoint("http", port=31_005)]}
+    world.cluster.run(pod("/demo/first", container=fixed), instances=2).wait(10)
+    world.cluster.run(pod("/demo/second", container=fixed))
+    found = why(world, "/demo/second")
+    assert found["ruled_out"] == [{"predicate": "constraint", "agents": 2}] and found["never"] is False
+    assert found["sentence"].endswith("an agent must also give out host port 31005, and have it free")
 
 
 def test_a_service_that_its_constraints_keep_waiting(world: World) -> None:

@@ -78,7 +78,7 @@ class TinyAgent:
         self._held: list[Any] = []
 
     def register(self) -> None:
-        attributes = {"hostname": "127.0.0.1", "zone": self.name}
+        attributes = {"hostname": "127.0.0.1", "zone": self.name, "ports": "31000-31999"}
         self.world.to_master(m.Register(self.name, f"nonce-{self.name}", self.total, attributes))
 
     def take(self, message: Any) -> None:

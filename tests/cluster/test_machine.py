@@ -30,6 +30,7 @@ def test_shares_are_even_and_fit(count: int) -> None:
         assert len({agent[name] for agent in agents}) == 1
     ports = [port for agent in agents for port in range(agent["ports"][0], agent["ports"][1] + 1)]
     assert len(set(ports)) == len(ports)
+    assert [agent["attributes"]["ports"] for agent in agents] == ["{}-{}".format(*agent["ports"]) for agent in agents]
     assert PORTS_FIRST <= min(ports) <= max(ports) <= PORTS_LAST
 
 

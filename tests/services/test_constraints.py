@@ -132,3 +132,36 @@ def test_services_with_and_without_constraints_are_placed_by_priority() -> None:
     rig.restart()
     found = {path: len(views.instances(rig.machine, path)) for path in ("/low", "/high", "/middle", "/zone")}
     assert found == {"/low": 1, "/high": 1, "/middle": 3, "/zone": 1}
+
+
+def ranges(*texts: str) -> list[dict[str, str]]:
+    return [{"ports": text} if text else {} for text in texts]
+
+
+def test_a_port_of_its_own_choice_is_one_that_the_agent_gives_out(rig: Rig) -> None:
+    rig.master.attributes = ranges("31000-31499", "31500-31999", "none", "")
+    rig.master.usable = [1, 1, 0, 0]
+    rig.ask(PutService, **{**with_port("/b", 31_500), "instances": 1})
+    rig.ask(PutService, **{**with_port("/c", 80), "instances": 1})
+    assert [launch[2] for launch in rig.master.launches] == [1]
+    other = Rig(Services, [AGENT] * 2)
+    other.master.attributes = ranges("31000-31499", "")
+    other.ask(PutService, **{**with_port("/d", 81), "instances": 1})
+    assert [launch[2] for launch in other.master.launches] == [1], "an agent that tells no range may have it"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "port", "sentence"),
+    [
+        (ranges("31500-31999", "31000-31499"), 80, "/a asks for host port 80, and agents give out 31000-31999 only"),
+        (ranges("31000-31099", "32000-32099"), 80, "agents give out 31000-31099, 32000-32099 only"),
+        (ranges("31000-31499", "31500-31999"), 31_999, ""),
+        (ranges("31000-31499", ""), 80, ""),
+        (ranges(), 80, ""),
+        (ranges("31000-31499"), 0, ""),
+    ],
+)
+def test_a_port_that_no_agent_gives_out_is_told(attributes: list[dict[str, str]], port: int, sentence: str) -> None:
+    template = Template.from_wire(with_port("/a", port)["template"])
+    found = views.port_sentence("/a", template, attributes, [""] * len(attributes))
+    assert sentence in found and bool(found) == bool(sentence)
