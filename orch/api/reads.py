@@ -22,8 +22,9 @@ from orch.model.ids import FRAMEWORK_SHIFT, framework_of, parse_instance_name
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
-from orch.services import constraints
+from orch.services import constraints, host_ports
 from orch.services import views as service_views
+from orch.services.attributes import Agents
 from orch.services.machine import Services
 from orch.services.service import Service, Spec
 
@@ -285,11 +286,6 @@ def service_allowed(host: Host, path: str) -> NDArray[np.uint8] | None:
     return service_views.allowed(services_of(host), path, columns.attributes, columns.names, columns.usable)
 
 
-def host_ports(template: Template) -> tuple[int, ...]:
-    """Ports of the agent that a spec asks for by number."""
-    return constraints.host_ports(template)
-
-
 def port_sentence(host: Host, template: Template) -> str:
     """Why no agent can ever give a spec the host ports that it asks for by number; "" where that is not so."""
     master = master_of(host)
@@ -300,11 +296,11 @@ def port_sentence(host: Host, template: Template) -> str:
 
 def template_allowed(host: Host, template: Template) -> NDArray[np.uint8] | None:
     """As `service_allowed`, for a spec that is not submitted."""
-    if not template.constraints and not constraints.host_ports(template):
+    if not template.constraints and not host_ports.of(template):
         return None
     columns = master_views.columns(master_of(host))
     unborn = Service(template.path, "", 1, template.instances, 0, 0, specs={1: Spec(1, 0, {}, {}, template)})
-    agents = constraints.Agents(columns.attributes, columns.names, columns.usable)
+    agents = Agents(columns.attributes, columns.names, columns.usable)
     return constraints.allowed(services_of(host).registry, unborn, agents)
 
 

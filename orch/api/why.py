@@ -22,6 +22,7 @@ from orch.model.reasons import Reason
 from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import needs_sentence
+from orch.services import host_ports
 
 TOLD_FAILURES = 3
 """Pods that ended badly and are told one by one."""
@@ -119,7 +120,7 @@ def _explained(host: Host, identity: Any, request: list[int] | None, gang: int, 
 
 def _with_ports(host: Host, template: Template, found: dict[str, Any]) -> dict[str, Any]:
     """Say it where it is the host ports asked for by number that rule agents out."""
-    ports = reads.host_ports(template)
+    ports = host_ports.of(template)
     if not ports or found["feasible"] or not found["agents"]:
         return found
     never = reads.port_sentence(host, template)

@@ -18,6 +18,7 @@ from orch.placement import Cluster
 from orch.placement import Demand as Asked
 from orch.placement.offered import Offered, most_pods, rows_by_group
 from orch.services import constraints
+from orch.services.attributes import Agents
 from orch.services.registry import Registry
 from orch.services.service import Service
 
@@ -144,7 +145,7 @@ class Launcher:
         )
         allowed = None
         if any(service.spec.template.constraints for service in services):
-            agents = constraints.Agents(offer.attributes, offer.names, offer.usable)
+            agents = Agents(offer.attributes, offer.names, offer.usable)
             allowed = np.stack([constraints.allowed(self._registry, service, agents) for service in services])
         match = cluster.match(requests, asked, allowed=allowed, headroom=room)
         room -= (requests * match.placed[:, None]).sum(axis=0)
@@ -159,7 +160,7 @@ class Launcher:
         """Each instance changes where the next one may go."""
         request = _requests([service])
         one = Asked.of(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.int32))
-        agents = constraints.Agents(offer.attributes, offer.names, offer.usable)
+        agents = Agents(offer.attributes, offer.names, offer.usable)
         coming = [(self._registry.services[part.path], row) for part in before for row in part.agents.tolist()]
         chosen: list[int] = []
         for _ in range(self._missing[service.path]):

@@ -16,7 +16,8 @@ from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.model.words import needs_sentence
-from orch.services import constraints, planner
+from orch.services import constraints, host_ports, planner
+from orch.services.attributes import Agents
 from orch.services.machine import Services
 from orch.services.service import Instance, Service
 
@@ -115,15 +116,15 @@ def allowed(
     found = machine.registry.services.get(path)
     if found is None:
         return None
-    if not found.spec.template.constraints and not constraints.host_ports(found.spec.template):
+    if not found.spec.template.constraints and not host_ports.of(found.spec.template):
         return None
-    return constraints.allowed(machine.registry, found, constraints.Agents(attributes, names, np.asarray(usable)))
+    return constraints.allowed(machine.registry, found, Agents(attributes, names, np.asarray(usable)))
 
 
 def port_sentence(path: str, template: Template, attributes: Sequence[dict[str, str]], names: Sequence[str]) -> str:
     """Why no agent can ever give a spec the host ports that it asks for by number; "" where that is not so."""
-    known = constraints.Agents(attributes, names, np.ones(len(names), dtype=np.uint8))
-    ports, ranges = constraints.out_of_range(template, known)
+    known = Agents(attributes, names, np.ones(len(names), dtype=np.uint8))
+    ports, ranges = host_ports.out_of_range(template, known)
     if not ports:
         return ""
     asked = f"host port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))}"
