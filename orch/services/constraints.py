@@ -59,8 +59,10 @@ def allowed_by(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags)
     Only values of usable agents are on offer; an agent that is not usable has none.
     """
     if rule.operator == "UNLIKE":
-        return coded.of_rows(~_like(rule.value, coded.values), without=True) | ~usable
-    return coded.of_rows(_by_value(rule, coded, used, usable), without=False) & usable
+        unlike: Flags = coded.of_rows(~_like(rule.value, coded.values), without=True) | ~usable
+        return unlike
+    fits: Flags = coded.of_rows(_by_value(rule, coded, used, usable), without=False) & usable
+    return fits
 
 
 def _by_value(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags) -> Flags:
@@ -68,9 +70,9 @@ def _by_value(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags) 
     offered: Flags = coded.counts(np.flatnonzero(usable)) > 0
     match rule.operator:
         case "UNIQUE":
-            return count == 0
+            return _fewer(count, 1)
         case "MAX_PER":
-            return count < (int(rule.value) if rule.value and rule.value.isdecimal() else 0)
+            return _fewer(count, int(rule.value) if rule.value and rule.value.isdecimal() else 0)
         case "GROUP_BY":
             return _group_by(rule.value, count, offered)
         case "CLUSTER":
@@ -81,11 +83,16 @@ def _by_value(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags) 
             return _is(rule.value, coded.values)
 
 
+def _fewer(count: I64, limit: int) -> Flags:
+    fewer: Flags = count < limit
+    return fewer
+
+
 def _group_by(least: str | None, count: I64, offered: Flags) -> Flags:
     """Values with the fewest instances. least: so many there should be in use; until then, only others."""
     in_use = count > 0
     if least and least.isdecimal() and int(in_use.sum()) < int(least):
-        return offered & ~in_use
+        return offered & np.logical_not(in_use)
     fewest: Flags = count == (count[offered].min() if offered.any() else 0)
     return fewest
 
