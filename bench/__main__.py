@@ -1,27 +1,59 @@
-"""`python -m bench NAME [--json] [--quick]`: one line of JSON a figure, or a table for people."""
+"""`python -m bench NAME [--json] [--quick]`: one line of JSON a figure, or a table for people.
+
+Exit codes: 0 every figure was verified, 1 one was not, 2 the command line or a file that it names is wrong.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+from pathlib import Path
 
 from bench.rows import Rows
+from bench.traces import TraceError
 
-NAMES = ("launch", "latency", "startup", "memory")
+NAMES = ("launch", "latency", "startup", "memory", "gpu")
+OPTIONS: dict[str, tuple[str, ...]] = {"gpu": ("traces", "order", "seed")}
+"""What a benchmark takes besides --quick, by the name of the option."""
 
 
 def main() -> int:
     """Run the named benchmarks, or all; 0 if every figure was verified."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     parser.add_argument("name", nargs="*", choices=[*NAMES, []], help=f"which ({', '.join(NAMES)}); default: all")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a first look")
+    parser.add_argument("--traces", type=Path, default=traces(), help="gpu: a folder of node and pod lists")
+    parser.add_argument("--order", type=Path, help="gpu: pods in the order of arrival, or their names, one a line")
+    parser.add_argument("--seed", type=seed, help="gpu: one order, of this seed (default: ten)")
     given = parser.parse_args()
     rows = Rows(as_json=given.json)
     for name in given.name or NAMES:
-        importlib.import_module(f"bench.{name}").run(rows, given.quick)
+        if name == "gpu" and not given.name and given.traces is None:
+            print("gpu: left out, as it needs --traces DIR", file=sys.stderr)
+            continue
+        options = {option: getattr(given, option) for option in OPTIONS.get(name, ())}
+        try:
+            importlib.import_module(f"bench.{name}").run(rows, given.quick, **options)
+        except TraceError as error:
+            print(f"python -m bench {name}: {error}", file=sys.stderr)
+            return 2
     return 0 if rows.all_verified() else 1
+
+
+def traces() -> Path | None:
+    """The traces of the corpus that ORCH_CORPUS names, if it has any."""
+    folder = Path(os.environ.get("ORCH_CORPUS", "")) / "traces" / "openb"
+    return folder if "ORCH_CORPUS" in os.environ and folder.is_dir() else None
+
+
+def seed(text: str) -> int:
+    """A seed as numpy takes it: 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer from 0")
+    return int(text)
 
 
 if __name__ == "__main__":
