@@ -10,19 +10,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_clones.h"
+
 #define ORCH_LANES 8
 #define ORCH_USABLE 2        /* state of an agent that pods may be placed on; 1: not now; 0: no agent in this row */
 #define ORCH_SCORE_BITS 20   /* weights carry this many bits below the score */
 #define ORCH_SCORE_MOST 0x0fffffff /* of one lane; eight of them stay below 2^31 */
 #define ORCH_SCORE_END 0x7fffffff /* above every score */
-
-/* Chosen at load time by the processor; the same C, so the same answers. Needs gcc's ifunc and glibc. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) \
-    && __GNUC__ >= 12 && !defined(__SANITIZE_ADDRESS__)
-#define ORCH_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ORCH_CLONES
-#endif
 
 /* Half of an agent: what the plainest processor compares at once. Wider ones would be taken apart lane by lane there. */
 typedef int32_t orch_half __attribute__((vector_size(16)));

@@ -1,7 +1,8 @@
 """Pods onto agents: shapes and demands in, assignments and reasons out.
 
 `Cluster.match` places, `Why` says why not, `commit` and `release` keep the master's books. The loops are compiled
-(`orch/_placement.pyx`); `reference.py` is the plain scan that every answer equals.
+(`orch/_placement.pyx`); `reference.py` is the plain scan that every answer equals. `GpuCluster` places on agents with
+GPU devices (`orch/_gpus.pyx`), and `reference_gpus.py` is its plain scan.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from orch.placement.cluster import POLICIES, Cluster, Policy, explain
 from orch.placement.commit import Books, by_agent, commit, release
 from orch.placement.demand import Demand
 from orch.placement.errors import ShapeError
+from orch.placement.gpu_shapes import GpuShapes
+from orch.placement.gpus import GPU_POLICIES, GpuCluster, GpuMatch, GpuPolicy
 from orch.placement.match import Match
+from orch.placement.mix import Mix
 from orch.placement.reason import SENTENCES, Reason
 from orch.placement.shapes import Shapes
 from orch.placement.why import PREDICATES, AgentNames, Nearest, RuledOut, Why, why_of
 
 __all__ = [
+    "GPU_POLICIES",
     "POLICIES",
     "PREDICATES",
     "SENTENCES",
@@ -23,7 +28,12 @@ __all__ = [
     "Books",
     "Cluster",
     "Demand",
+    "GpuCluster",
+    "GpuMatch",
+    "GpuPolicy",
+    "GpuShapes",
     "Match",
+    "Mix",
     "Nearest",
     "Policy",
     "Reason",

@@ -13,6 +13,8 @@ from orch.placement.errors import ShapeError
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
+UInt16 = NDArray[np.uint16]
+UInt64 = NDArray[np.uint64]
 
 LANES: int = _placement.LANES
 R_LEAST, R_MOST = 4, LANES
