@@ -66,6 +66,10 @@ def _registered(fact: facts_master.AgentRegistered, host: Host, names: Names) ->
     yield "agent", {"agent": fact.agent, "change": "registered", "session": fact.session}
 
 
+def _fleet(fact: facts_master.FleetRegistered, host: Host, names: Names) -> Iterator[Told]:
+    yield "agents", {"change": "registered", "count": len(fact.rows), "session": fact.session}
+
+
 def _drained(fact: facts_master.AgentDrained, host: Host, names: Names) -> Iterator[Told]:
     yield "agent", {"agent": reads.agent_name(host, fact.row), "change": "drained" if fact.drained else "offered"}
 
@@ -212,6 +216,7 @@ def _instance(named: tuple[str, str], number: int, **more: Any) -> Told:
 _TELL: dict[tuple[str, type], Callable[[Any, Host, Names], Iterator[Told]]] = {
     ("master", facts_master.EpochBegan): _epoch,
     ("master", facts_master.AgentRegistered): _registered,
+    ("master", facts_master.FleetRegistered): _fleet,
     ("master", facts_master.AgentDrained): _drained,
     ("master", facts_master.AgentRemoved): _removed,
     ("master", facts_master.AgentStatesSeen): _agent_states,

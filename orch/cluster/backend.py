@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from orch.api.backend import Answer
@@ -12,7 +13,7 @@ from orch.api.follower import Follower
 from orch.cluster.files import ClusterFiles, secret
 from orch.machine.host import Host
 from orch.master import Master
-from orch.master.views import agents
+from orch.master.views import are_ready
 from orch.model.codec import decode, encode
 from orch.model.errors import OrchError, UnavailableError, from_dict
 from orch.runtime.logs import get_logger
@@ -95,11 +96,11 @@ class RayBackend:
             "node": node,
         }
 
-    def ready_agents(self) -> set[str]:
-        """Names of the agents that the replica shows as READY."""
+    def are_ready(self, names: Sequence[str]) -> bool:
+        """Whether the replica shows all agents of these names as READY."""
         master = self.follower.replica.machines["master"]
         assert isinstance(master, Master)
-        return {row["name"] for row in agents(master) if row["state"] == "READY"}
+        return are_ready(master, names)
 
     async def moved(self) -> None:
         """Return when the replica has changed (or after a second)."""

@@ -13,7 +13,7 @@ from orch.master.frameworks import Framework, prints
 from orch.model import ids as numbers
 from orch.model import payload as payloads
 from orch.model.facts_master import Forgotten, Launched
-from orch.model.messages import I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
+from orch.model.messages import EMPTY_I32, I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
 from orch.model.states import FIRST_TERMINAL, State
 from orch.placement import Reason
 
@@ -104,26 +104,29 @@ def _launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: R
 
 
 def send_launches(m: Master, ids: I64, attempts: I32, agents: I32, payload: Payload) -> None:
-    """One `LaunchBatch` for each agent, cut from the columns. The loop goes over the touched agents, not over rows."""
-    if np.any(agents[1:] < agents[:-1]):
-        order = np.argsort(agents, kind="stable")
-        ids, attempts, agents, payload = ids[order], attempts[order], agents[order], payloads.take(payload, order)
+    """One `LaunchBatch` for each line, cut from the columns. The loop goes over the touched lines, not over rows."""
+    leads, places = m.agents["lead"][agents], m.agents["place"][agents]
+    if np.any(leads[1:] < leads[:-1]):
+        order = np.argsort(leads, kind="stable")
+        ids, attempts, leads, places = ids[order], attempts[order], leads[order], places[order]
+        payload = payloads.take(payload, order)
     rows = m.instances.index.find(ids)
-    bounds = [0, *(np.flatnonzero(np.diff(agents)) + 1).tolist(), len(agents)]
+    bounds = [0, *(np.flatnonzero(leads[1:] != leads[:-1]) + 1).tolist(), len(leads)]
     for start, stop in pairwise(bounds):
-        agent = int(agents[start])
-        seq = links.next_seq(m, agent)
+        lead = int(leads[start])
+        seq = links.next_seq(m, lead)
         m.instances["launch_seq"][rows[start:stop]] = seq
         links.send(
             m,
-            agent,
+            lead,
             LaunchBatch(
                 epoch=m.epoch,
-                session=int(m.agents["session"][agent]),
+                session=int(m.agents["session"][lead]),
                 seq=seq,
                 ids=ids[start:stop],
                 attempts=attempts[start:stop],
                 payload=payloads.cut(payload, start, stop),
+                places=places[start:stop] if lead in m.fleets.by_lead else EMPTY_I32,
             ),
         )
 

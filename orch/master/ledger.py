@@ -47,14 +47,14 @@ class Ledger:
             self._settle(agents)
         self._agents.touch(agents)
 
-    def resize(self, row: int, total: I32) -> None:
-        """An agent has another total: what its instances hold stays charged, as a debt if need be."""
+    def resize(self, rows: Rows, totals: I32) -> None:
+        """Agents have other totals int32[n, R]: what their instances hold stays charged, as a debt if need be."""
         agents = self._agents
-        used = agents["total"][row] - agents["free"][row] + agents["debt"][row]
-        self.total += total.astype(np.int64) - agents["total"][row]
-        agents["total"][row] = total
-        agents["free"][row], agents["debt"][row] = total - used, 0
-        self._settle(np.array([row], dtype=np.int32))
+        used = agents["total"][rows] - agents["free"][rows] + agents["debt"][rows]
+        self.total += (totals.astype(np.int64) - agents["total"][rows]).sum(axis=0)
+        agents["total"][rows] = totals
+        agents["free"][rows], agents["debt"][rows] = totals - used, 0
+        self._settle(rows.astype(np.int32))
 
     def rebuild(self, agents: I32, requests: I32, groups: I32) -> None:
         """Everything anew, from all rows that hold something."""

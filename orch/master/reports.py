@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """Columns of an update or an image, of one agent, each instance once."""
+    """Columns of an update or an image, of one agent or fleet (by its lead), each instance once."""
 
     agent: int
     ids: NDArray[np.int64]
@@ -70,7 +70,7 @@ def take(m: Master, now_ms: int, report: Report, details: dict[int, dict[str, An
     instances = m.instances
     rows = instances.find(report.ids, report.attempts)
     mine = rows >= 0
-    mine &= instances["agent"][rows] == report.agent
+    mine &= m.agents["lead"][instances["agent"][rows]] == report.agent
     rows = np.where(mine, rows, -1)
     moved = np.zeros(len(rows), dtype=bool)
     moved[mine] = ALLOWED[instances.shown(rows[mine]), report.states[mine]]

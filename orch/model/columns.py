@@ -70,7 +70,12 @@ class Table:
 
     def next_row(self) -> int:
         """The row that the next `add` of one row will give."""
-        return int(self._free[0]) if len(self._free) else self.length
+        return int(self.next_rows(1)[0])
+
+    def next_rows(self, count: int) -> Ints:
+        """int64[count]: the rows that the next `add` of so many will give."""
+        reused = self._free[:count]
+        return np.concatenate([reused, np.arange(self.length, self.length + count - len(reused), dtype=np.int64)])
 
     def to_dict(self, columns: Iterable[str] | None = None) -> dict[str, Any]:
         """Everything, or the named columns, for a snapshot."""

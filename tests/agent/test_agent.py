@@ -462,3 +462,22 @@ def test_a_snapshot_is_the_whole_of_it(bench: Bench) -> None:
     other.check()
     assert encode(other.snapshot()) == encode(bench.agent.snapshot())
     assert [fact["what"] for fact in bench.agent.story(10)] == ["taken"]
+
+
+def test_a_fleet_registers_all_of_its_agents_and_gives_each_ports_of_its_own() -> None:
+    bench = Bench(fleet=["f0", "f1"], ports=(31_000, 31_000))
+    [asked] = bench.sent(say.FleetRegister)
+    assert (asked.fleet, asked.names, asked.totals.tolist()) == ("a0", ["f0", "f1"], [TOTAL.tolist()] * 2)
+    bench.let_in()
+    payload = say.Payload(
+        {7: POD.to_wire()}, np.full(3, 7, dtype=np.int32), np.arange(3), np.full(3, -1),
+        np.zeros(4, dtype=np.int64), b"",
+    )  # fmt: skip
+    link = bench.agent.link
+    places = np.array([0, 1, 1], dtype=np.int32)
+    batch = say.LaunchBatch(
+        link.epoch, link.session, 1, np.arange(1, 4), np.ones(3, dtype=np.int32), payload, places=places
+    )
+    bench.give(batch)
+    assert [one.ports[0] for one in bench.asked(do.StartInstance)] == [[31_000], [31_000]]
+    assert bench.state_of(3) == State.ERROR, "the second agent has one port only"
