@@ -28,6 +28,7 @@ from orch.store import Entry, Store
 log = get_logger("orch.runtime")
 
 SNAPSHOT_BYTES = 32 << 20
+"""Of records since the last snapshot that call for one; or as many bytes as that had, so that large ones are rare."""
 SNAPSHOT_RECORDS = 50_000
 MAX_PENDING_BYTES = 512 << 20
 """Records that wait for the disk; above it, requests are refused until it has caught up."""
@@ -66,7 +67,7 @@ class Runner:
         self._replies: dict[str, asyncio.Future[Reply]] = {}
         self._flush_due = False
         self._pending_bytes = 0
-        self._unsaved_bytes = self._unsaved_records = 0
+        self._unsaved_bytes = self._unsaved_records = self._snapshot_bytes = 0
         self._saving: asyncio.Task[None] | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._trim: asyncio.TimerHandle | None = None
@@ -89,6 +90,7 @@ class Runner:
         newest = self._store.newest_snapshot()
         if newest is not None:
             image = decode(newest[1])
+            self._snapshot_bytes = len(newest[1])
             last_ms = int(image["at_ms"])
             host.restore(image)
         self._unsaved_bytes = self._unsaved_records = 0
@@ -240,7 +242,8 @@ class Runner:
         self.host.durable(index)
         self._let_out(self.host.take_commands())
         self.feed.release(index)
-        if self._saving is None and (self._unsaved_bytes > SNAPSHOT_BYTES or self._unsaved_records > SNAPSHOT_RECORDS):
+        most = max(SNAPSHOT_BYTES, self._snapshot_bytes)
+        if self._saving is None and (self._unsaved_bytes > most or self._unsaved_records > SNAPSHOT_RECORDS):
             self._saving = asyncio.ensure_future(self._save())
 
     def _let_out(self, commands: list[Outgoing]) -> None:
@@ -299,6 +302,7 @@ class Runner:
             life, index = self._lives, self.host.index
             image = self.host.snapshot()
             body = encode({**image, "at_ms": self._clock.now_ms()})
+            self._snapshot_bytes = len(body)
             del image
             self._unsaved_bytes = self._unsaved_records = 0
             await self._loop.run_in_executor(None, self._write_snapshot, index, body)
