@@ -21,6 +21,7 @@ from orch.agent.ports import Ports
 from orch.agent.table import Instances
 from orch.machine.machine import Machine, Tick
 from orch.model import payload as payloads
+from orch.model.columns import distinct
 from orch.model.facts_agent import Changed, Forgotten, Moved, Taken
 from orch.model.messages import (
     FleetRegister,
@@ -337,7 +338,7 @@ class Agent(Machine):
         """Send what changed, if the line has room; else it goes with the next acknowledgement."""
         if not self._dirty or not self.link.room():
             return
-        rows = np.unique(np.concatenate(self._dirty))
+        rows = distinct(np.concatenate(self._dirty))
         self._dirty = []
         rows = rows[self.instances["id"][rows] != 0]
         if len(rows) == 0:

@@ -15,6 +15,7 @@ import numpy as np
 from orch.api import reads
 from orch.machine.host import Host, Record
 from orch.model import facts_batch, facts_master, facts_services
+from orch.model.columns import distinct
 from orch.model.messages import I64
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.states import AgentState, State
@@ -134,8 +135,8 @@ def _pods(host: Host, ids: I64, states: Any) -> Iterator[Told]:
     """One event for each job that these pods are of."""
     jobs = reads.batch_of(host).ledger.jobs
     at, _ = jobs.locate(ids)
-    for position in np.unique(at[at >= 0]).tolist():
-        here = at == position
+    for position in distinct(at[at >= 0]).tolist():
+        here = slice(None) if len(at) and at.min() == at.max() else at == position
         indexes = ids[here] - jobs["first_id"][position]
         counts = np.bincount(states[here], minlength=len(State)).tolist()
         data: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,10 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     rows = np.flatnonzero(verdicts == 0)
     if len(rows):
         _launch(m, now_ms, framework, event, rows)
-        kinds = prints(groups[rows], event.requests[event.shape[rows]], event.priorities[rows], event.gangs[rows] >= 0)
-        framework.got(kinds)
+        first, pods = _runs(groups[rows], event.shape[rows], event.priorities[rows], event.gangs[rows] >= 0)
+        kind = rows[first]
+        requests = event.requests[event.shape[kind]]
+        framework.got(prints(groups[kind], requests, event.priorities[kind], event.gangs[kind] >= 0), pods)
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
@@ -54,8 +56,19 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))
 
 
+def _runs(*columns: NDArray[Any]) -> tuple[Rows, Rows]:
+    """(first int64[m], length int64[m]) of the runs of rows that are equal in all columns."""
+    changes = np.zeros(len(columns[0]), dtype=bool)
+    changes[0] = True
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    first = np.flatnonzero(changes)
+    return first, np.diff(first, append=len(changes))
+
+
 def _must_be_sane(framework: Framework, event: Accept) -> None:
-    ordered = np.sort(event.ids, kind="stable")
+    ids = event.ids
+    ordered = ids if bool((ids[1:] > ids[:-1]).all()) else np.sort(ids, kind="stable")
     if np.any(ordered[1:] == ordered[:-1]):
         raise ValueError(f"framework {framework.name} accepted for one instance twice in one message")
     of = event.ids >> numbers.FRAMEWORK_SHIFT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.model.columns import Table
+from orch.model.columns import Table, distinct
 from orch.model.facts_master import AgentDrained, AgentRegistered, AgentRemoved, AgentStatesSeen, UsageSeen
 from orch.model.resources import R
 from orch.model.states import AGENT_WAYS, AgentState
@@ -185,7 +185,7 @@ def usage_seen(m: Master, fact: UsageSeen) -> None:
 
 def become(m: Master, rows: NDArray[Any], state: AgentState) -> None:
     """Within an event: bring agents into a state, and tell followers."""
-    for old in np.unique(m.agents["state"][rows]).tolist():
+    for old in distinct(m.agents["state"][rows]).tolist():
         known = AgentState(old)
         assert state == known or state in AGENT_WAYS[known], f"an agent went from {known.name} to {state.name}"
     m.publish(AgentStatesSeen(rows.astype(np.int32), np.full(len(rows), state, dtype=np.uint8)))
