@@ -32,6 +32,7 @@ from orch.model.states import State
 from orch.runtime import logs
 from orch.runtime.clock import Clock
 from orch.runtime.link import Item, Link
+from orch.runtime.master_actor import SIMULATED
 from orch.runtime.memory import settle
 from orch.runtime.postman import to_master
 from orch.runtime.spans import Spans
@@ -52,7 +53,7 @@ def create_hosts(ray: Any, options: dict[str, Any], config: dict[str, Any]) -> l
     count, model = config["fleet"], config["agents"][0]
     size = max(PER_ACTOR, -(-count // ACTORS))
     for first in range(0, count, size):
-        name = f"simulated-{first // size}"
+        name = f"{SIMULATED}{first // size}"
         part = {**model, "name": name, "fleet": [first, min(size, count - first)]}
         made.append(actor.options(**options, name=name).remote(part, name))
     return made
@@ -63,8 +64,10 @@ class SimulatedHost:
 
     async def __init__(self, plan: dict[str, Any], name: str) -> None:  # type: ignore[misc]  # Ray awaits it
         logs.configure(name)
-        self._link: Link = to_master(name)
+        spans = Spans()
+        self._link: Link = to_master(name, spans)
         self._machine = SimulatedMachine(plan, Clock(), self._link.send)
+        self._machine.spans = spans
         self._machine.start()
         settle()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from orch.runtime.feed import Feed
 from orch.runtime.logs import get_logger
 from orch.runtime.memory import settle, trim
 from orch.runtime.setaside import set_aside
+from orch.runtime.spans import WAIT, Spans
 from orch.store import Entry, Store
 
 log = get_logger("orch.runtime")
@@ -76,6 +78,7 @@ class Runner:
         self.host = Host([])
         self.feed = Feed("")
         self.set_aside_count = 0
+        self.spans = Spans()
 
     # ---- starting ----------------------------------------------------------------------------------------------
 
@@ -105,6 +108,7 @@ class Runner:
         self._lives += 1
         self.feed.end()
         self.host, self.feed = host, Feed(f"{self._life}.{self._lives}")
+        host.watch = self.spans.of
         host.start(self._clock.now_ms())
         self._flush()
 
@@ -134,7 +138,8 @@ class Runner:
             if self._is_out(agent, now_ms):
                 continue
             try:
-                message = decode(body)
+                with self.spans.of("messages"):
+                    message = decode(body)
             except CodecError as error:
                 log.warning("message dropped", agent=agent, error=str(error))
                 continue
@@ -218,7 +223,8 @@ class Runner:
         entries = []
         size = 0
         for record in self.host.take_records():
-            body = encode(record)
+            with self.spans.of("encode"):
+                body = encode(record)
             self.feed.add(record.index, body)
             if not record.soft:
                 size += len(body)
@@ -226,9 +232,10 @@ class Runner:
         self.feed.release(self.host.durable_index)
         if entries:
             self._pending_bytes += size
-            life = self._lives
+            life, began = self._lives, time.monotonic()
 
             def durable(index: int) -> None:
+                self.spans.note("journal" + WAIT, began, time.monotonic())
                 self._loop.call_soon_threadsafe(self._durable, life, index, size, len(entries))
 
             self._store.append(entries, durable)
@@ -250,7 +257,8 @@ class Runner:
         for outgoing in commands:
             command = outgoing.command
             if isinstance(command, Send):
-                self._send(command.to, command.message)
+                with self.spans.of("messages"):
+                    self._send(command.to, command.message)
             elif isinstance(command, Reply):
                 future = self._replies.get(command.request)
                 if future is not None and not future.done():
@@ -300,8 +308,9 @@ class Runner:
         try:
             self._flush()
             life, index = self._lives, self.host.index
-            image = self.host.snapshot()
-            body = encode({**image, "at_ms": self._clock.now_ms()})
+            with self.spans.of("snapshot"):
+                image = self.host.snapshot()
+                body = encode({**image, "at_ms": self._clock.now_ms()})
             self._snapshot_bytes = len(body)
             del image
             self._unsaved_bytes = self._unsaved_records = 0

@@ -1,7 +1,8 @@
-"""What a process was at, and from when to when: a short memory that is always on, for `stats` and the benchmarks.
+"""What a process was at, and from when to when: a short memory that is always on, for the benchmarks.
 
-Times are of the monotonic clock, which all processes of one machine share, so that spans of several can be laid side
-by side. Noting one costs less than a microsecond.
+What ends in `WAIT` was waited for: the process may have done something else meanwhile. Times are of the monotonic
+clock, which all processes of one machine share, so that spans of several can be laid side by side. Noting one costs
+less than a microsecond.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from types import TracebackType
 
 KEPT = 8_192
+WAIT = " wait"
 
 
 class Spans:
