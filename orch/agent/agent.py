@@ -21,8 +21,10 @@ from orch.agent.ports import Ports
 from orch.agent.table import Instances
 from orch.machine.machine import Machine, Tick
 from orch.model import payload as payloads
+from orch.model.columns import distinct
 from orch.model.facts_agent import Changed, Forgotten, Moved, Taken
 from orch.model.messages import (
+    FleetRegister,
     HeartbeatAck,
     Image,
     ImageRequest,
@@ -44,23 +46,27 @@ MAX_ROUNDS = 5
 
 
 class Agent(Machine):
-    """One machine's (or one share of a machine's) agent.
+    """One machine's (or one share of a machine's) agent; or a fleet's, which stands for many alike behind one line.
 
     agent: its name, unique in the cluster. nonce: unique to this start of the supervisor. total: int32[R]. ports: first
-    and last host port of its range.
+    and last host port of its range. fleet: names of the agents of a fleet, each with this total, these attributes and
+    ports of its own.
     """
 
     name = "agent"
 
     def __init__(
         self, agent: str, nonce: str, total: NDArray[np.int32], attributes: dict[str, str],
-        ports: tuple[int, int] = (31_000, 31_999),
+        ports: tuple[int, int] = (31_000, 31_999), fleet: list[str] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.agent, self.total, self.attributes = agent, total, dict(attributes)
         self.instances = Instances()
         self.several: dict[tuple[int, int], Instance] = {}
-        self.ports = Ports(*ports)
+        self._range = ports
+        self.ports: dict[int, Ports] = {}
+        """By place in the fleet, of those that have given some out; 0 for an agent alone."""
+        self.fleet = fleet
         self.link = Link(agent, nonce, lambda message: self.send("master", message))
         self._dirty: list[Ints] = []
 
@@ -81,7 +87,10 @@ class Agent(Machine):
         self.link.register(now_ms, self._register)
         return super().started(now_ms)
 
-    def _register(self, nonce: str) -> Register:
+    def _register(self, nonce: str) -> Register | FleetRegister:
+        if self.fleet is not None:
+            totals = np.tile(self.total, (len(self.fleet), 1))
+            return FleetRegister(self.agent, nonce, self.fleet, totals, self.attributes)
         return Register(self.agent, nonce, self.total, self.attributes)
 
     def _connected(self, now_ms: int, event: Connected) -> None:
@@ -138,13 +147,16 @@ class Agent(Machine):
         for row in np.flatnonzero(several).tolist():
             number = int(payload.template[row])
             key = (int(ids[row]), int(attempts[row]))
-            self._launch_one(now_ms, key, _launch_of(payload, row), templates[number], grace[number])
+            launch = _launch_of(payload, row)
+            if len(event.places):
+                launch["place"] = int(event.places[new[row]])
+            self._launch_one(now_ms, key, launch, templates[number], grace[number])
         self._flush(now_ms)
 
     def _launch_one(
         self, now_ms: int, key: tuple[int, int], launch: dict[str, Any], template: Template, grace_ms: int
     ) -> None:
-        ports = self.ports.choose(now_ms, template)
+        ports = self._ports(launch).choose(now_ms, template)
         launch["ports"] = ports or [[0] * len(container.endpoints) for container in template.containers]
         ids, attempts = np.array([key[0]], dtype=np.int64), np.array([key[1]], dtype=np.int32)
         self.emit(Taken(ids, attempts, np.array([grace_ms], dtype=np.int64), now_ms, [launch]))
@@ -159,7 +171,11 @@ class Agent(Machine):
             instance = Instance(int(fact.ids[at]), int(fact.attempts[at]), dict(launch))
             self.several[instance.id, instance.attempt] = instance
             self.instances["several"][rows[at]] = True
-            self.ports.hold(instance.ports)
+            self._ports(instance.launch).hold(instance.ports)
+
+    def _ports(self, launch: dict[str, Any]) -> Ports:
+        """Of the agent that a launch is for."""
+        return self.ports.setdefault(int(launch.get("place", 0)), Ports(*self._range))
 
     # -- stopping --------------------------------------------------------------------------------------------
 
@@ -236,12 +252,13 @@ class Agent(Machine):
 
     def _move(self, now_ms: int, instance: Instance, taken: list[int]) -> bool:
         """Another start of the same attempt with other ports; False if there are none, or it was tried often enough."""
-        self.ports.avoid(now_ms, taken)
+        own = self._ports(instance.launch)
+        own.avoid(now_ms, taken)
         fixed = [e.host_port for c in instance.template.containers for e in c.endpoints if e.host_port]
         turn = int(instance.launch.get("round", 0)) + 1
         if turn >= MAX_ROUNDS or any(port in fixed for port in taken):
             return False
-        ports = self.ports.choose(now_ms, instance.template)
+        ports = own.choose(now_ms, instance.template)
         if ports is None:
             return False
         self.emit(Moved(instance.id, instance.attempt, ports, turn))
@@ -250,9 +267,10 @@ class Agent(Machine):
 
     def _apply_moved(self, fact: Moved) -> None:
         launch = self.several[fact.id, fact.attempt].launch
-        self.ports.release(launch["ports"])
+        own = self._ports(launch)
+        own.release(launch["ports"])
         launch["ports"], launch["round"] = fact.ports, fact.round
-        self.ports.hold(fact.ports)
+        own.hold(fact.ports)
 
     def _probed(self, now_ms: int, event: Probed) -> None:
         instance = self.several.get((event.id, event.attempt))
@@ -320,7 +338,7 @@ class Agent(Machine):
         """Send what changed, if the line has room; else it goes with the next acknowledgement."""
         if not self._dirty or not self.link.room():
             return
-        rows = np.unique(np.concatenate(self._dirty))
+        rows = distinct(np.concatenate(self._dirty))
         self._dirty = []
         rows = rows[self.instances["id"][rows] != 0]
         if len(rows) == 0:
@@ -360,7 +378,7 @@ class Agent(Machine):
         for row in rows[self.instances["several"][rows]]:
             key = (int(self.instances["id"][row]), int(self.instances["attempt"][row]))
             instance = self.several.pop(key)
-            self.ports.release(instance.ports)
+            self._ports(instance.launch).release(instance.ports)
         self.instances.remove(rows)
 
     # -- time ------------------------------------------------------------------------------------------------
@@ -398,7 +416,7 @@ class Agent(Machine):
         for number, attempt, launch in image["several"]:
             instance = Instance(number, attempt, launch)
             self.several[number, attempt] = instance
-            self.ports.hold(instance.ports)
+            self._ports(instance.launch).hold(instance.ports)
 
     def check(self) -> None:
         """Assert that table, objects and ports agree."""

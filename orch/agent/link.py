@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from orch.model.messages import Heartbeat, Register, UpdateBatch
+from orch.model.messages import FleetRegister, Heartbeat, Register, UpdateBatch
 
 HEARTBEAT_MS = 1_000
 RESEND_MS = 2_000
@@ -33,7 +33,7 @@ class Link:
         """Names the registration that is wanted; an answer to an older one is ignored."""
         return f"{self._nonce}.{self._tries}"
 
-    def register(self, now_ms: int, make: Callable[[str], Register]) -> None:
+    def register(self, now_ms: int, make: Callable[[str], Register | FleetRegister]) -> None:
         """Give up the session, if any, and ask for a new one, which fences off what is under way in the old one."""
         self.session = 0
         self._tries += 1
@@ -78,7 +78,7 @@ class Link:
         while self._in_flight and self._in_flight[0][0].seq <= seq:
             self._in_flight.popleft()
 
-    def tick(self, now_ms: int, make: Callable[[str], Register]) -> None:
+    def tick(self, now_ms: int, make: Callable[[str], Register | FleetRegister]) -> None:
         """Whatever is due: asking again, resending, the heartbeat."""
         if self.session == 0:
             if self._tries and now_ms >= self._beat_ms:
@@ -100,6 +100,6 @@ class Link:
         resend = self._in_flight[0][1] + RESEND_MS if self._in_flight else self._beat_ms
         return min(self._beat_ms, resend)
 
-    def _ask(self, now_ms: int, make: Callable[[str], Register]) -> None:
+    def _ask(self, now_ms: int, make: Callable[[str], Register | FleetRegister]) -> None:
         self._beat_ms = now_ms + HEARTBEAT_MS
         self._send(make(self.nonce))

@@ -37,6 +37,10 @@ class Backend(Protocol):
         """What `/v2/info` tells besides what the API knows itself: `{"cluster": id, "ray": ..., "data_dir": ...}`."""
         ...
 
+    async def spans(self, since: float) -> dict[str, Any]:
+        """What each process was at after `since` (runtime/spans.py): `{process: [(what, began, ended), ...]}`."""
+        ...
+
     async def join(self, node: str) -> dict[str, Any]:
         """What a machine needs to become a node of this cluster (`/internal/join`): plain data, secrets included."""
         ...

@@ -15,6 +15,7 @@ import numpy as np
 from orch.api import reads
 from orch.machine.host import Host, Record
 from orch.model import facts_batch, facts_master, facts_services
+from orch.model.columns import distinct
 from orch.model.messages import I64
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.states import AgentState, State
@@ -66,6 +67,10 @@ def _epoch(fact: facts_master.EpochBegan, host: Host, names: Names) -> Iterator[
 
 def _registered(fact: facts_master.AgentRegistered, host: Host, names: Names) -> Iterator[Told]:
     yield "agent", {"agent": fact.agent, "change": "registered", "session": fact.session}
+
+
+def _fleet(fact: facts_master.FleetRegistered, host: Host, names: Names) -> Iterator[Told]:
+    yield "agents", {"change": "registered", "count": len(fact.rows), "session": fact.session}
 
 
 def _drained(fact: facts_master.AgentDrained, host: Host, names: Names) -> Iterator[Told]:
@@ -132,8 +137,8 @@ def _pods(host: Host, ids: I64, states: Any) -> Iterator[Told]:
     """One event for each job that these pods are of."""
     jobs = reads.batch_of(host).ledger.jobs
     at, _ = jobs.locate(ids)
-    for position in np.unique(at[at >= 0]).tolist():
-        here = at == position
+    for position in distinct(at[at >= 0]).tolist():
+        here = slice(None) if len(at) and at.min() == at.max() else at == position
         indexes = ids[here] - jobs["first_id"][position]
         counts = np.bincount(states[here], minlength=len(State)).tolist()
         data: dict[str, Any] = {
@@ -214,6 +219,7 @@ def _instance(named: tuple[str, str], number: int, **more: Any) -> Told:
 _TELL: dict[tuple[str, type], Callable[[Any, Host, Names], Iterator[Told]]] = {
     ("master", facts_master.EpochBegan): _epoch,
     ("master", facts_master.AgentRegistered): _registered,
+    ("master", facts_master.FleetRegistered): _fleet,
     ("master", facts_master.AgentDrained): _drained,
     ("master", facts_master.AgentRemoved): _removed,
     ("master", facts_master.AgentStatesSeen): _agent_states,

@@ -37,6 +37,8 @@ class Deadlines:
     def started(self, at: I64, started_ms: I64) -> None:
         """Pods of the jobs at these positions began to run then."""
         jobs = self._ledger.jobs
+        if not jobs["timeout_ms"].any():
+            return
         timeout_ms = jobs["timeout_ms"][at]
         timed = timeout_ms > 0
         if not timed.any():

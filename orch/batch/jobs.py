@@ -61,6 +61,11 @@ class JobColumns:
         if self.length == 0:
             nowhere = np.full(len(ids), -1, dtype=np.int64)
             return nowhere, nowhere.copy()
+        if len(ids) > 1:
+            low, high = int(ids.min()), int(ids.max())
+            one = int(np.searchsorted(self["first_id"], low, side="right")) - 1
+            if one >= 0 and high < self["first_id"][one] + self["count"][one]:  # all of one job, as they mostly come
+                return np.full(len(ids), one, dtype=np.int64), ids + (self["row"][one] - self["first_id"][one])
         at = np.searchsorted(self["first_id"], ids, side="right") - 1
         index = ids - self["first_id"][at]
         known = (at >= 0) & (index < self["count"][at])

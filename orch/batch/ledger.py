@@ -18,6 +18,7 @@ from orch.batch.templates import Templates
 from orch.machine.keys import Keys
 from orch.model import facts_batch as facts
 from orch.model.codec import encode
+from orch.model.columns import as_slice
 from orch.model.messages import I32, I64, U8
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.states import FIRST_TERMINAL, State
@@ -91,25 +92,27 @@ class Ledger:
     def launched(self, fact: facts.PodsLaunched) -> None:
         """SCHEDULED -> STAGING, one attempt more."""
         at, rows = self._locate(fact.ids)
-        pods = self.pods
-        assert np.all(pods["state"][rows] == State.SCHEDULED), "a pod was launched that does not wait"
-        pods["attempt"][rows] += 1
-        pods["agent"][rows] = fact.agents
-        pods["exit_code"][rows] = NO_EXIT_CODE
-        pods["reason"][rows] = Reason.NONE
-        pods["started"][rows] = NO_TIME
-        pods["ended"][rows] = NO_TIME
+        pods, where = self.pods, as_slice(rows)
+        assert np.all(pods["state"][where] == State.SCHEDULED), "a pod was launched that does not wait"
+        pods["attempt"][where] += 1
+        pods["agent"][where] = fact.agents
+        pods["exit_code"][where] = NO_EXIT_CODE
+        pods["reason"][where] = Reason.NONE
+        pods["started"][where] = NO_TIME
+        pods["ended"][where] = NO_TIME
         self._set_states(at, rows, np.full(len(rows), State.STAGING, dtype=np.uint8))
 
     def updated(self, fact: facts.PodsUpdated) -> None:
         """New states as the master told them; SCHEDULED where a pod gets another attempt."""
         at, rows = self._locate(fact.ids)
         self._set_states(at, rows, fact.states)
-        self.pods["exit_code"][rows] = fact.exit_codes
-        self.pods["reason"][rows] = fact.reasons
+        where = as_slice(rows)
+        self.pods["exit_code"][where] = fact.exit_codes
+        self.pods["reason"][where] = fact.reasons
         self._set_times("started", at, rows, fact.started_ms)
         over = (fact.states >= FIRST_TERMINAL) | (fact.states == State.SCHEDULED)
-        self._set_times("ended", at[over], rows[over], fact.changed_ms[over])
+        if over.any():
+            self._set_times("ended", at[over], rows[over], fact.changed_ms[over])
 
     def dropped(self, fact: facts.PodsDropped) -> None:
         """SCHEDULED -> KILLED: never launched, or not again."""
@@ -160,6 +163,9 @@ class Ledger:
         """What is known of pods that somebody else tells of, some of which may not be known at all."""
         at, rows = self.jobs.locate(ids)
         known = rows >= 0
+        if known.all():
+            where = as_slice(rows)
+            return Seen(at, rows, known, self.pods["state"][where].copy(), self.pods["attempt"][where].astype(np.int32))
         states, attempts = np.zeros(len(ids), dtype=np.uint8), np.zeros(len(ids), dtype=np.int32)
         states[known] = self.pods["state"][rows[known]]
         attempts[known] = self.pods["attempt"][rows[known]]
@@ -240,24 +246,28 @@ class Ledger:
         return at, rows
 
     def _set_states(self, at: I64, rows: I64, new: U8) -> None:
-        states, counts = self.pods["state"], self.jobs["counts"]
-        np.subtract.at(counts, (at, states[rows]), 1)
-        np.add.at(counts, (at, new), 1)
-        states[rows] = new
+        states, counts, where = self.pods["state"], self.jobs["counts"], as_slice(rows)
+        if len(at) and at.min() == at.max():
+            counts[at[0]] += np.bincount(new, minlength=len(State)) - np.bincount(states[where], minlength=len(State))
+        else:
+            np.subtract.at(counts, (at, states[rows]), 1)
+            np.add.at(counts, (at, new), 1)
+        states[where] = new
 
     def _set_times(self, name: str, at: I64, rows: I64, times_ms: I64) -> None:
         """Store where a time is not 0. A job that lasts longer than its unit can say gets one 1000 times as large."""
         told = times_ms != 0
         if not told.all():
             at, rows, times_ms = at[told], rows[told], times_ms[told]
-        since = times_ms - self.jobs["submitted_ms"][at]
-        stored = since // self.jobs["unit_ms"][at]
+        of = at[0] if len(at) and at.min() == at.max() else at
+        since = times_ms - self.jobs["submitted_ms"][of]
+        stored = _in_units(since, self.jobs["unit_ms"][of])
         over = stored > TIME_MOST
         if over.any():
             for late in np.unique(at[over]).tolist():
                 self._coarser(late)
             stored = since // self.jobs["unit_ms"][at]
-        self.pods[name][rows] = np.clip(stored, -TIME_MOST, TIME_MOST)
+        self.pods[name][as_slice(rows)] = np.clip(stored, -TIME_MOST, TIME_MOST)
 
     def _coarser(self, at: int) -> None:
         rows = self.rows(at)
@@ -273,6 +283,11 @@ class Ledger:
             used[self.rows(at)] = True
         self.pods.keep(used)
         jobs["row"][:] = np.cumsum(jobs["count"]) - jobs["count"]
+
+
+def _in_units(since_ms: I64, unit_ms: I64) -> I64:
+    """Divided by their units; most units are 1 ms."""
+    return since_ms if np.all(unit_ms == 1) else since_ms // unit_ms
 
 
 def submit_answer(job: int, path: str, count: int, first_id: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from orch.batch import launches
 from orch.batch.ledger import submit_answer
 from orch.machine.commands import Reply
 from orch.model import facts_batch as facts
+from orch.model.columns import distinct
 from orch.model.errors import (
     ConflictError,
     NotFoundError,
@@ -145,7 +146,7 @@ def drop_pods(machine: Batch, now_ms: int, ids: I64, reason: Reason) -> None:
 def finish_jobs(machine: Batch, now_ms: int, ids: I64) -> None:
     """Jobs of these pods of which all pods have ended are done; the oldest are forgotten when they are many."""
     jobs = machine.ledger.jobs
-    at = np.unique(jobs.locate(ids)[0])
+    at = distinct(jobs.locate(ids)[0])
     ended = jobs["counts"][at, FIRST_TERMINAL:].sum(axis=1)
     done = at[(ended == jobs["count"][at]) & (jobs["finished_ms"][at] == 0)]
     for number in jobs["number"][done].tolist():

@@ -40,6 +40,8 @@ class Told:
         told = Told(
             event.ids, event.attempts, event.states, event.exit_codes, event.reasons, event.started_ms, event.changed_ms
         )
+        if bool((told.ids[1:] > told.ids[:-1]).all()):
+            return told
         order = np.argsort(told.ids, kind="stable")
         sorted_ids = told.ids[order]
         last = np.ones(len(order), dtype=bool)
@@ -48,6 +50,8 @@ class Told:
 
     def pick(self, rows: I64 | NDArray[np.bool_]) -> Told:
         """Some of the rows."""
+        if rows.dtype == bool and rows.all():
+            return self
         return Told(
             self.ids[rows],
             self.attempts[rows],
@@ -136,8 +140,11 @@ def _again(machine: Batch, told: Told, at: I64, rows: I64) -> NDArray[np.bool_]:
     the launch was dropped or lost a race, does not count.
     """
     jobs = machine.ledger.jobs
+    bad = told.states > State.FINISHED
+    if not bad.any():
+        return bad
+    bad &= ~((told.states == State.KILLED) & (told.reasons == Reason.STOPPED_BY_USER))
     attempts = machine.ledger.pods["attempt"][rows].astype(np.int64)
-    bad = (told.states > State.FINISHED) & ~((told.states == State.KILLED) & (told.reasons == Reason.STOPPED_BY_USER))
     never_ran = (told.states == State.DROPPED) | (told.reasons == Reason.PORT_TAKEN) | (told.reasons == Reason.CONFLICT)
     most = jobs["attempts"][at] + np.where(never_ran, FREE_ATTEMPTS, 0)
     again: NDArray[np.bool_] = bad & (attempts < most) & (jobs["stopped"][at] == 0)

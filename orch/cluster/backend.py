@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from orch.api.backend import Answer
@@ -12,11 +13,12 @@ from orch.api.follower import Follower
 from orch.cluster.files import ClusterFiles, secret
 from orch.machine.host import Host
 from orch.master import Master
-from orch.master.views import agents
+from orch.master.views import are_ready
 from orch.model.codec import decode, encode
 from orch.model.errors import OrchError, UnavailableError, from_dict
 from orch.runtime.logs import get_logger
 from orch.runtime.machines import make_machines
+from orch.runtime.spans import WAIT, Spans
 
 log = get_logger("orch.gateway")
 
@@ -37,6 +39,7 @@ class RayBackend:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ray, self._config, self._files = ray, config, files
         self._settings = config.get("settings") or {}
+        self._spans = Spans()
         self._life = ""
         self._heard = time.monotonic()
         self._came = 0.0
@@ -60,7 +63,8 @@ class RayBackend:
         deadline = time.monotonic() + (_CALL_RETRIES_S if getattr(request, "key", "") else 0.0)
         while True:
             try:
-                answer = decode(await self.master.call.remote(machine, body))
+                with self._spans.of("call" + WAIT):
+                    answer = decode(await self.master.call.remote(machine, body))
                 break
             except self._ray.exceptions.RayError as error:
                 if time.monotonic() >= deadline:
@@ -83,6 +87,11 @@ class RayBackend:
             "tenancy": self._config["tenancy"],
         }
 
+    async def spans(self, since: float) -> dict[str, Any]:
+        """See `Backend.spans`."""
+        found: dict[str, Any] = await self.master.spans.remote(since)
+        return {**found, "gateway": self._spans.since(since)}
+
     async def join(self, node: str) -> dict[str, Any]:
         """See `Backend.join`."""
         return {
@@ -95,11 +104,11 @@ class RayBackend:
             "node": node,
         }
 
-    def ready_agents(self) -> set[str]:
-        """Names of the agents that the replica shows as READY."""
+    def are_ready(self, names: Sequence[str]) -> bool:
+        """Whether the replica shows all agents of these names as READY."""
         master = self.follower.replica.machines["master"]
         assert isinstance(master, Master)
-        return {row["name"] for row in agents(master) if row["state"] == "READY"}
+        return are_ready(master, names)
 
     async def moved(self) -> None:
         """Return when the replica has changed (or after a second)."""
@@ -115,8 +124,9 @@ class RayBackend:
                 if "gap" in found:
                     await self._take_image()
                     continue
-                records = [decode(body) for body in found["records"]]
-                self.follower.apply(records, time.time_ns() // 1_000_000)
+                with self._spans.of("follow"):
+                    records = [decode(body) for body in found["records"]]
+                    self.follower.apply(records, time.time_ns() // 1_000_000)
                 await self._rest(bool(records))
             except self._ray.exceptions.RayError as error:
                 if not await self._pause(error):

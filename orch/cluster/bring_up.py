@@ -93,7 +93,7 @@ def up(
             "url": config["url"],
             "cluster": cluster,
             "token_file": str(files.token),
-            "agents": len(config["agents"]),
+            "agents": agents_in(config),
         }
         boss = supervisor(files)
         write_json(files.cluster_json, {**result, "pid": boss.pid if boss else 0, "data_dir": str(files.data)})
@@ -104,7 +104,7 @@ def differences(asked: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What was asked for and is not so in the cluster that runs, a sentence each."""
     first = config["agents"][0]
     running = {
-        "agents": len(config["agents"]),
+        "agents": agents_in(config),
         "simulated": config["simulated"],
         "ray_address": config.get("ray_address") if config.get("foreign_ray") else "its own Ray",
         "agent_cpus": first["cpus_milli"] / 1000,
@@ -118,6 +118,11 @@ def differences(asked: dict[str, Any], config: dict[str, Any]) -> list[str]:
         for name, value in asked.items()
         if value not in (None, False, 0) and value != running[name]
     ]
+
+
+def agents_in(config: dict[str, Any]) -> int:
+    """How many agents a configuration is for. Of simulated ones, which are all alike, it holds the first only."""
+    return int(config.get("fleet") or len(config["agents"]))
 
 
 def answers(url: str, timeout_s: float = 1.0) -> bool:
@@ -143,9 +148,9 @@ def _plan(files: ClusterFiles, cluster: str, asked: dict[str, Any], before: dict
     runtime = files.runtime()
     host = asked["host"]
     local = host.startswith(_LOOPBACK)
-    plan = plan_agents(
-        asked["agents"], detect(files.data), "a", asked["agent_cpus"], asked["agent_mem"], HEAD, asked["simulated"]
-    )
+    simulated = bool(asked["simulated"])
+    count = min(asked["agents"], 1) if simulated else asked["agents"]
+    plan = plan_agents(count, detect(files.data), "a", asked["agent_cpus"], asked["agent_mem"], HEAD, simulated)
     port = _port(asked["port"], int(before.get("port") or 0), host)
     config: dict[str, Any] = {
         "version": 1,
@@ -162,7 +167,8 @@ def _plan(files: ClusterFiles, cluster: str, asked: dict[str, Any], before: dict
         "node_ip": _RAY_LOOPBACK if local else _address_of(host),
         "ray_port": before.get("ray_port", 0),
         "tenancy": tenancy,
-        "simulated": bool(asked["simulated"]),
+        "simulated": simulated,
+        "fleet": asked["agents"] if simulated else 0,
         "agents": plan,
     }
     if asked["ray_address"]:

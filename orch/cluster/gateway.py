@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orch.cluster.files import ClusterFiles, read_json, secret, write_failure, write_json
+from orch.cluster.machine import fleet_names
 from orch.cluster.ray_process import adopt_ray_environment
 from orch.cluster.start import launch, supervisor
 from orch.cluster.take_down import down
@@ -147,8 +148,8 @@ async def _wait_for(address: str) -> None:
 
 async def _tell_when_ready(files: ClusterFiles, config: dict[str, Any], backend: Any) -> None:
     """Write `gateway.json` once every agent of the head is READY: `up` waits for it."""
-    wanted = {agent["name"] for agent in config["agents"]}
-    while not wanted <= backend.ready_agents():
+    wanted = fleet_names(0, config["fleet"]) if config.get("fleet") else [one["name"] for one in config["agents"]]
+    while not backend.are_ready(wanted):
         await backend.moved()
     ready = {"pid": os.getpid(), "url": config["url"], "nonce": config["nonce"], "ready_at": time.time()}
     write_json(Path(config["runtime_dir"]) / "gateway.json", ready)

@@ -73,6 +73,11 @@ def plan_agents(
     return agents
 
 
+def fleet_names(first: int, count: int) -> list[str]:
+    """Names of simulated agents, as `plan_agents` has them."""
+    return [f"a{number}" for number in range(first + 1, first + count + 1)]
+
+
 def _physical_mib() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 

@@ -1,5 +1,7 @@
 """Simulated machines (`orch up --simulated`): the real agent's machine and messages; processes only pretend.
 
+Those of one actor are a fleet: one agent's machine, in columns, stands for all of them behind one line.
+
 A pretended job ends well after ORCH_SIM_MS of its environment (at once without it); a pretended service runs until
 it is stopped, and its health checks pass. Nothing is kept: when the actor dies, its machines have lost what they ran.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from orch.agent import commands as do
 from orch.agent import events
 from orch.agent.agent import Agent
+from orch.cluster.machine import fleet_names
 from orch.machine.commands import Send
 from orch.machine.host import Host
 from orch.model.codec import CodecError, decode, encode
@@ -28,10 +32,14 @@ from orch.model.states import State
 from orch.runtime import logs
 from orch.runtime.clock import Clock
 from orch.runtime.link import Item, Link
+from orch.runtime.master_actor import SIMULATED
 from orch.runtime.memory import settle
 from orch.runtime.postman import to_master
+from orch.runtime.spans import Spans
 
-PER_ACTOR = 1_000
+PER_ACTOR = 50_000
+"""Simulated machines of one actor; at most `ACTORS`, which then have more each."""
+ACTORS = 4
 RUN_TIME = "ORCH_SIM_MS"
 _SIGTERM = -15
 
@@ -39,51 +47,69 @@ Ints = NDArray[np.int64]
 
 
 def create_hosts(ray: Any, options: dict[str, Any], config: dict[str, Any]) -> list[Any]:
-    """Actors that together host all agents of the configuration, `PER_ACTOR` each."""
+    """Actors that together host all agents of the configuration, a fleet each."""
     actor = ray.remote(SimulatedHost)
     made = []
-    for first in range(0, len(config["agents"]), PER_ACTOR):
-        name = f"simulated-{first // PER_ACTOR}"
-        part = config["agents"][first : first + PER_ACTOR]
+    count, model = config["fleet"], config["agents"][0]
+    size = max(PER_ACTOR, -(-count // ACTORS))
+    for first in range(0, count, size):
+        name = f"{SIMULATED}{first // size}"
+        part = {**model, "name": name, "fleet": [first, min(size, count - first)]}
         made.append(actor.options(**options, name=name).remote(part, name))
     return made
 
 
 class SimulatedHost:
-    """A Ray actor with many simulated machines; to the master it is the postman of all of them."""
+    """A Ray actor with a fleet of simulated machines; to the master it is their postman, and one line."""
 
-    async def __init__(self, agents: list[dict[str, Any]], name: str) -> None:  # type: ignore[misc]  # Ray awaits it
+    async def __init__(self, plan: dict[str, Any], name: str) -> None:  # type: ignore[misc]  # Ray awaits it
         logs.configure(name)
-        self._link: Link = to_master(name)
-        clock = Clock()
-        self._machines = {agent["name"]: SimulatedMachine(agent, clock, self._link.send) for agent in agents}
-        for machine in self._machines.values():
-            machine.start()
+        spans = Spans()
+        self._link: Link = to_master(name, spans)
+        self._machine = SimulatedMachine(plan, Clock(), self._link.send)
+        self._machine.spans = spans
+        self._machine.start()
         settle()
 
     async def deliver(self, items: list[Item]) -> None:
-        """From the master, for any of the agents."""
-        for agent, body in items:
-            machine = self._machines.get(agent)
-            if machine is not None:
-                machine.take(body)
+        """From the master, for the fleet."""
+        for _, body in items:
+            self._machine.take(body)
 
     async def stats(self) -> dict[str, Any]:
-        """pid, number of machines and of living processes."""
-        machines = self._machines.values()
-        return {"pid": os.getpid(), "machines": len(machines), "running": sum(len(m.running) for m in machines)}
+        """pid, CPU seconds, and numbers of machines and of living processes."""
+        return {"pid": os.getpid(), "cpu_s": round(time.process_time(), 3), "running": self._machine.running}
+
+    async def spans(self, since: float) -> list[tuple[str, float, float]]:
+        """See `Spans.since`."""
+        return self._machine.spans.since(since)
 
 
 class SimulatedMachine:
-    """One machine. Must be made on a running event loop, whose timers are its clockwork."""
+    """One machine, or a fleet of them. Must be made on a running event loop, whose timers are its clockwork.
+
+    agent: of the configuration; with `fleet` [first, count], it is the model of so many, numbered from first + 1.
+    """
 
     def __init__(self, agent: dict[str, Any], clock: Clock, send: Callable[[str, bytes], None]) -> None:
         self._name, self._clock, self._send = agent["name"], clock, send
         self._loop = asyncio.get_running_loop()
-        self._host = Host([Agent(self._name, secrets.token_hex(6), total_of(agent), agent["attributes"])])
+        attributes, fleet = agent["attributes"], None
+        if "fleet" in agent:
+            fleet = fleet_names(*agent["fleet"])
+            attributes = {name: value for name, value in attributes.items() if name != "hostname"}
+        self._agent = Agent(self._name, secrets.token_hex(6), total_of(agent), attributes, fleet=fleet)
+        self._host = Host([self._agent])
         self._wake: asyncio.TimerHandle | None = None
-        self.running: dict[tuple[int, int], int] = {}
-        """What runs: (instance, attempt) to its number of containers, 0 for a job."""
+        self._containers: dict[tuple[int, int], int] = {}
+        """Instances of services that run: (instance, attempt) to its number of containers."""
+        self.spans = Spans()
+
+    @property
+    def running(self) -> int:
+        """How many instances have not ended."""
+        table = self._agent.instances
+        return int(np.count_nonzero(table.alive(table.rows())))
 
     def start(self) -> None:
         """Register with the master."""
@@ -92,10 +118,11 @@ class SimulatedMachine:
 
     def take(self, body: bytes) -> None:
         """One message of the master's."""
-        try:
-            self._tell(decode(body))
-        except CodecError:
-            return  # as if it had been lost on the way
+        with self.spans.of("hosts"):
+            try:
+                self._tell(decode(body))
+            except CodecError:
+                return  # as if it had been lost on the way
 
     def _tell(self, event: Any) -> None:
         self._host.handle(self._clock.now_ms(), "agent", event)
@@ -146,45 +173,30 @@ class SimulatedMachine:
             ids, attempts = command.ids[rows], command.attempts[rows]
             started_ms = self._clock.now_ms()
             if run_ms == 0:
-                self._loop.call_soon(self._end_jobs, ids, attempts, started_ms, State.FINISHED, 0)
+                self._loop.call_soon(self._report, ids, attempts, started_ms, State.FINISHED, 0)
                 continue
-            self.running.update(dict.fromkeys(zip(ids.tolist(), attempts.tolist(), strict=True), 0))
             self._loop.call_soon(self._report, ids, attempts, started_ms, State.RUNNING, NO_EXIT_CODE)
-            self._loop.call_later(run_ms / 1000, self._end_running, ids, attempts, started_ms)
-
-    def _end_running(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int) -> None:
-        """The run time is over for those that were not stopped before."""
-        live = np.array(
-            [
-                self.running.pop(key, None) is not None
-                for key in zip(ids.tolist(), attempts.tolist(), strict=True)
-            ],
-            dtype=bool,
-        )  # fmt: skip
-        self._end_jobs(ids[live], attempts[live], started_ms, State.FINISHED, 0)
-
-    def _end_jobs(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int, state: State, code: int) -> None:
-        if len(ids):
-            self._report(ids, attempts, started_ms, state, code)
+            self._loop.call_later(run_ms / 1000, self._report, ids, attempts, started_ms, State.FINISHED, 0)
 
     def _report(self, ids: Ints, attempts: NDArray[np.int32], started_ms: int, state: State, code: int) -> None:
+        """The agent's machine leaves out those that have ended before, as after a stop."""
         count = len(ids)
         reason = {State.RUNNING: Reason.NONE, State.FINISHED: Reason.EXITED}.get(state, Reason.SIGNALED)
-        self._tell(
-            events.JobsChanged(
-                ids=ids,
-                attempts=attempts,
-                states=np.full(count, state, dtype=np.uint8),
-                exit_codes=np.full(count, code, dtype=np.int16),
-                reasons=np.full(count, reason, dtype=np.uint8),
-                started_ms=np.full(count, started_ms, dtype=np.int64),
-                changed_ms=np.full(count, self._clock.now_ms(), dtype=np.int64),
-            )
+        changed = events.JobsChanged(
+            ids=ids,
+            attempts=attempts,
+            states=np.full(count, state, dtype=np.uint8),
+            exit_codes=np.full(count, code, dtype=np.int16),
+            reasons=np.full(count, reason, dtype=np.uint8),
+            started_ms=np.full(count, started_ms, dtype=np.int64),
+            changed_ms=np.full(count, self._clock.now_ms(), dtype=np.int64),
         )
+        with self.spans.of("hosts"):
+            self._tell(changed)
 
     def _start_instance(self, command: do.StartInstance) -> None:
         containers = len(command.template["containers"])
-        self.running[command.id, command.attempt] = containers
+        self._containers[command.id, command.attempt] = containers
         for at in range(containers):
             self._container(command.id, command.attempt, at, State.RUNNING, NO_EXIT_CODE, command.round)
         template = Template.from_wire(command.template)
@@ -193,7 +205,7 @@ class SimulatedMachine:
             self._loop.call_later(run_ms / 1000, self._end_instance, command)
 
     def _end_instance(self, command: do.StartInstance) -> None:
-        containers = self.running.pop((command.id, command.attempt), 0)
+        containers = self._containers.pop((command.id, command.attempt), 0)
         for at in range(containers):
             self._container(command.id, command.attempt, at, State.FINISHED, 0, command.round)
 
@@ -204,15 +216,13 @@ class SimulatedMachine:
         self._loop.call_soon(self._tell, changed)
 
     def _stop(self, command: do.Stop) -> None:
-        for id_, attempt in zip(command.ids.tolist(), command.attempts.tolist(), strict=True):
-            containers = self.running.pop((id_, attempt), None)
-            if containers is None:
-                continue
-            if containers == 0:
-                ids, attempts = np.array([id_], dtype=np.int64), np.array([attempt], dtype=np.int32)
-                self._loop.call_soon(self._report, ids, attempts, self._clock.now_ms(), State.FAILED, _SIGTERM)
-            for at in range(containers):
-                self._container(id_, attempt, at, State.FAILED, _SIGTERM, 0)
+        started_ms = self._clock.now_ms()
+        self._loop.call_soon(self._report, command.ids, command.attempts, started_ms, State.FAILED, _SIGTERM)
+        if not self._containers:
+            return
+        for key in zip(command.ids.tolist(), command.attempts.tolist(), strict=True):
+            for at in range(self._containers.pop(key, 0)):
+                self._container(*key, at, State.FAILED, _SIGTERM, 0)
 
 
 def total_of(agent: dict[str, Any]) -> NDArray[np.int32]:

@@ -9,7 +9,8 @@ Used by the Ray actor with a real journal and clock, and by the simulator with v
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,8 @@ class Host:
         self.index = index
         """Index of the last durable-to-be record."""
         self.durable_index = index
+        self.watch: Callable[[str], AbstractContextManager[Any]] | None = None
+        """Made of `machine.Event`, entered while a machine handles one: for whoever measures."""
         self._now_ms = 0
         self._records: list[Record] = []
         self._held: deque[tuple[int, Outgoing]] = deque()
@@ -138,7 +141,10 @@ class Host:
 
     def _ask(self, now_ms: int, to: str, event: Any) -> list[Command]:
         try:
-            return self.machines[to].handle(now_ms, event)
+            if self.watch is None:
+                return self.machines[to].handle(now_ms, event)
+            with self.watch(f"{to}.{type(event).__name__}"):
+                return self.machines[to].handle(now_ms, event)
         except Exception as error:
             raise EventError(to, event, f"{type(error).__name__}: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from orch.master.frameworks import Framework, prints
 from orch.model import ids as numbers
 from orch.model import payload as payloads
 from orch.model.facts_master import Forgotten, Launched
-from orch.model.messages import I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
+from orch.model.messages import EMPTY_I32, I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
 from orch.model.states import FIRST_TERMINAL, State
 from orch.placement import Reason
 
@@ -43,8 +43,10 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     rows = np.flatnonzero(verdicts == 0)
     if len(rows):
         _launch(m, now_ms, framework, event, rows)
-        kinds = prints(groups[rows], event.requests[event.shape[rows]], event.priorities[rows], event.gangs[rows] >= 0)
-        framework.got(kinds)
+        first, pods = _runs(groups[rows], event.shape[rows], event.priorities[rows], event.gangs[rows] >= 0)
+        kind = rows[first]
+        requests = event.requests[event.shape[kind]]
+        framework.got(prints(groups[kind], requests, event.priorities[kind], event.gangs[kind] >= 0), pods)
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
@@ -54,8 +56,19 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))
 
 
+def _runs(*columns: NDArray[Any]) -> tuple[Rows, Rows]:
+    """(first int64[m], length int64[m]) of the runs of rows that are equal in all columns."""
+    changes = np.zeros(len(columns[0]), dtype=bool)
+    changes[0] = True
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    first = np.flatnonzero(changes)
+    return first, np.diff(first, append=len(changes))
+
+
 def _must_be_sane(framework: Framework, event: Accept) -> None:
-    ordered = np.sort(event.ids, kind="stable")
+    ids = event.ids
+    ordered = ids if bool((ids[1:] > ids[:-1]).all()) else np.sort(ids, kind="stable")
     if np.any(ordered[1:] == ordered[:-1]):
         raise ValueError(f"framework {framework.name} accepted for one instance twice in one message")
     of = event.ids >> numbers.FRAMEWORK_SHIFT
@@ -104,26 +117,29 @@ def _launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: R
 
 
 def send_launches(m: Master, ids: I64, attempts: I32, agents: I32, payload: Payload) -> None:
-    """One `LaunchBatch` for each agent, cut from the columns. The loop goes over the touched agents, not over rows."""
-    if np.any(agents[1:] < agents[:-1]):
-        order = np.argsort(agents, kind="stable")
-        ids, attempts, agents, payload = ids[order], attempts[order], agents[order], payloads.take(payload, order)
+    """One `LaunchBatch` for each line, cut from the columns. The loop goes over the touched lines, not over rows."""
+    leads, places = m.agents["lead"][agents], m.agents["place"][agents]
+    if np.any(leads[1:] < leads[:-1]):
+        order = np.argsort(leads, kind="stable")
+        ids, attempts, leads, places = ids[order], attempts[order], leads[order], places[order]
+        payload = payloads.take(payload, order)
     rows = m.instances.index.find(ids)
-    bounds = [0, *(np.flatnonzero(np.diff(agents)) + 1).tolist(), len(agents)]
+    bounds = [0, *(np.flatnonzero(leads[1:] != leads[:-1]) + 1).tolist(), len(leads)]
     for start, stop in pairwise(bounds):
-        agent = int(agents[start])
-        seq = links.next_seq(m, agent)
+        lead = int(leads[start])
+        seq = links.next_seq(m, lead)
         m.instances["launch_seq"][rows[start:stop]] = seq
         links.send(
             m,
-            agent,
+            lead,
             LaunchBatch(
                 epoch=m.epoch,
-                session=int(m.agents["session"][agent]),
+                session=int(m.agents["session"][lead]),
                 seq=seq,
                 ids=ids[start:stop],
                 attempts=attempts[start:stop],
                 payload=payloads.cut(payload, start, stop),
+                places=places[start:stop] if lead in m.fleets.by_lead else EMPTY_I32,
             ),
         )
 

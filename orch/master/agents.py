@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.model.columns import Table
+from orch.model.columns import Table, distinct
 from orch.model.facts_master import AgentDrained, AgentRegistered, AgentRemoved, AgentStatesSeen, UsageSeen
 from orch.model.resources import R
 from orch.model.states import AGENT_WAYS, AgentState
@@ -31,7 +31,8 @@ class Agents:
     Shown: state uint8. Derived: usable uint8 (READY), free and debt int32[R], instances int32 (its rows of the table).
     free - debt + what its instances hold = total; a debt is what they hold beyond a total that has become smaller.
     Of this master only: version int64 (`generation` at the last change), heard_ms, silent_ms (when it became
-    UNREACHABLE), and the numbers of the link.
+    UNREACHABLE), the numbers of the link, and whose link it is: lead int32 (a row; its own, or of the first agent of
+    its fleet), place int32 in the fleet.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,8 @@ class Agents:
                 "out_seq": np.int64,
                 "lag_seq": np.int64,
                 "asked_ms": np.int64,
+                "lead": np.int32,
+                "place": np.int32,
             }
         )
         self.names: list[str] = []
@@ -67,6 +70,14 @@ class Agents:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.table[name]
+
+    def lengthen(self) -> None:
+        """The table has grown: so do the lists beside it."""
+        more = self.table.length - len(self.names)
+        self.names += [""] * more
+        self.nonces += [""] * more
+        self.attributes += [{} for _ in range(more)]
+        self.usage += [{} for _ in range(more)]
 
     def touch(self, rows: NDArray[Any]) -> None:
         """Remember that these rows changed in what frameworks see of them."""
@@ -99,6 +110,7 @@ class Agents:
         self.session_floor = int(image["session_floor"])
         self.by_name = {self.names[row]: row for row in self.present().tolist()}
         self["usable"][:] = self["state"] == AgentState.READY
+        self["lead"][:] = np.arange(self.table.length, dtype=np.int32)
 
     def forget_states(self) -> None:
         """A new master has heard of nobody."""
@@ -121,16 +133,20 @@ def registered(m: Master, fact: AgentRegistered) -> None:
     if fact.agent not in agents.by_name:
         row = int(agents.table.add(1)[0])
         assert row == fact.row, f"agent {fact.agent} got row {row}, and {fact.row} when it was decided"
-        if row == len(agents.names):
-            agents.names.append("")
-            agents.nonces.append("")
-            agents.attributes.append({})
-            agents.usage.append({})
+        agents.lengthen()
+        agents["lead"][row] = row
         agents.names[row], agents.usage[row] = fact.agent, {}
         agents.by_name[fact.agent] = row
     agents.nonces[fact.row], agents.attributes[fact.row] = fact.nonce, fact.attributes
     agents["session"][fact.row] = fact.session
-    m.ledger.resize(fact.row, fact.total)
+    _alone(m, fact.row)
+    m.ledger.resize(np.array([fact.row], dtype=np.int64), fact.total[None, :])
+
+
+def _alone(m: Master, row: int) -> None:
+    """An agent is of no fleet (any more); the fleet that it was of is over."""
+    m.fleets.end(int(m.agents["lead"][row]))
+    m.agents["lead"][row] = row
 
 
 def drained(m: Master, fact: AgentDrained) -> None:
@@ -146,7 +162,8 @@ def removed(m: Master, fact: AgentRemoved) -> None:
     agents.session_floor = max(agents.session_floor, int(agents["session"][row]))
     agents["removed"][row], agents["state"][row], agents["usable"][row] = 1, AgentState.REMOVED, 0
     agents["session"][row] = 0
-    m.ledger.resize(row, np.zeros(R, dtype=np.int32))
+    _alone(m, row)
+    m.ledger.resize(np.array([row], dtype=np.int64), np.zeros((1, R), dtype=np.int32))
     agents.free_rows(np.array([row], dtype=np.int64))
 
 
@@ -168,7 +185,7 @@ def usage_seen(m: Master, fact: UsageSeen) -> None:
 
 def become(m: Master, rows: NDArray[Any], state: AgentState) -> None:
     """Within an event: bring agents into a state, and tell followers."""
-    for old in np.unique(m.agents["state"][rows]).tolist():
+    for old in distinct(m.agents["state"][rows]).tolist():
         known = AgentState(old)
         assert state == known or state in AGENT_WAYS[known], f"an agent went from {known.name} to {state.name}"
     m.publish(AgentStatesSeen(rows.astype(np.int32), np.full(len(rows), state, dtype=np.uint8)))

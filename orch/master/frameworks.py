@@ -89,14 +89,18 @@ class Framework:
         self.wanted, self.kinds = wanted, kinds
         return self.print() != before
 
-    def got(self, kinds: U64) -> None:
-        """Pods of these kinds were launched: wanted no more. Of two rows of one kind the first may go below 0."""
+    def got(self, kinds: U64, pods: Column) -> None:
+        """Pods of these kinds, so many of each, were launched: wanted no more.
+
+        Of two rows of one kind the first may go below 0.
+        """
         order = np.argsort(self.kinds, kind="stable")
         if len(order) == 0:
             return
         at = np.minimum(np.searchsorted(self.kinds[order], kinds), len(order) - 1)
         rows = order[at]
-        np.subtract.at(self.wanted.counts, rows[self.kinds[rows] == kinds], 1)
+        known = self.kinds[rows] == kinds
+        np.subtract.at(self.wanted.counts, rows[known], pods[known])
 
     def refuses(self, now_ms: int, agents: int) -> NDArray[np.bool_] | None:
         """bool[agents] of those it does not want to see now; None if it refuses nothing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.model.columns import IdIndex, Table
+from orch.model.columns import IdIndex, Table, as_slice, tally
 from orch.model.facts_master import DetailsSeen, Forgotten, Launched, StartingSeen, StatesChanged, StopWanted
 from orch.model.messages import I32, I64, InstanceUpdates
 from orch.model.reasons import NO_EXIT_CODE
@@ -71,12 +71,13 @@ class Instances:
     def find(self, ids: I64, attempts: I32) -> Rows:
         """int64[k] rows, -1 where this attempt of the instance is not there."""
         rows = self.index.find(ids)
-        return np.where(self["attempt"][rows] == attempts, rows, -1)
+        return np.where(self["attempt"][as_slice(rows)] == attempts, rows, -1)
 
     def shown(self, rows: Rows) -> NDArray[np.uint8]:
         """uint8[k]: states as everybody else sees them: STARTING is not kept, and stands beside STAGING."""
-        state = self["state"][rows]
-        begun = (state == State.STAGING) & (self["starting"][rows] == 1)
+        where = as_slice(rows)
+        state = self["state"][where]
+        begun = (state == State.STAGING) & (self["starting"][where] == 1)
         shown: NDArray[np.uint8] = np.where(begun, np.uint8(State.STARTING), state)
         return shown
 
@@ -104,15 +105,18 @@ class Instances:
 
     def told(self, rows: Rows) -> dict[str, Any]:
         """The columns of `InstanceUpdates` and `Subscribed`."""
+        where = as_slice(rows)
+        names = ("exit_code", "reason", "agent", "started_ms", "changed_ms")
+        exit_codes, reasons, agents, started_ms, changed_ms = (self[name][where].copy() for name in names)
         return {
-            "ids": self["id"][rows],
-            "attempts": self["attempt"][rows],
+            "ids": self["id"][where].copy(),
+            "attempts": self["attempt"][where].copy(),
             "states": self.shown(rows),
-            "exit_codes": self["exit_code"][rows],
-            "reasons": self["reason"][rows],
-            "agents": self["agent"][rows],
-            "started_ms": self["started_ms"][rows],
-            "changed_ms": self["changed_ms"][rows],
+            "exit_codes": exit_codes,
+            "reasons": reasons,
+            "agents": agents,
+            "started_ms": started_ms,
+            "changed_ms": changed_ms,
         }
 
     def snapshot(self, soft: bool, paths: list[str]) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def launched(m: Master, fact: Launched) -> None:
     """New rows, STAGING. What they hold is charged, unless the commit of this very event has charged it."""
     instances, count = m.instances, len(fact.ids)
     numbers = np.array([m.tree.number(path) for path in fact.groups], dtype=np.int32)
-    groups, requests = numbers[fact.group], fact.requests[fact.shape]
+    groups = numbers[fact.group]
     rows = instances.table.add(
         count,
         id=fact.ids,
@@ -150,7 +154,7 @@ def launched(m: Master, fact: Launched) -> None:
         agent=fact.agents,
         framework=fact.framework,
         state=State.STAGING,
-        request=requests,
+        request=fact.requests[0] if len(fact.requests) == 1 else fact.requests[fact.shape],
         group=groups,
         priority=fact.priorities,
         exit_code=NO_EXIT_CODE,
@@ -158,11 +162,11 @@ def launched(m: Master, fact: Launched) -> None:
         changed_ms=fact.at_ms,
     )
     instances.index.insert(fact.ids, rows)
-    np.add.at(m.agents["instances"], fact.agents, 1)
+    tally(fact.agents, m.agents["instances"])
     if m.committed is fact:
         m.committed = None
     else:
-        m.ledger.charge(fact.agents, requests, groups)
+        m.ledger.charge(fact.agents, fact.shape, fact.requests, groups)
 
 
 def changed(m: Master, fact: StatesChanged) -> None:
@@ -172,11 +176,12 @@ def changed(m: Master, fact: StatesChanged) -> None:
     assert len(rows) == 0 or rows.min() >= 0, "an instance changed that is not there"
     assert np.all(instances["state"][rows] < FIRST_TERMINAL), "an instance changed after its end"
     ended = rows[fact.states >= FIRST_TERMINAL]
-    instances["state"][rows] = fact.states
-    instances["exit_code"][rows] = fact.exit_codes
-    instances["reason"][rows] = fact.reasons
-    instances["started_ms"][rows] = fact.started_ms
-    instances["changed_ms"][rows] = fact.changed_ms
+    where = as_slice(rows)
+    instances["state"][where] = fact.states
+    instances["exit_code"][where] = fact.exit_codes
+    instances["reason"][where] = fact.reasons
+    instances["started_ms"][where] = fact.started_ms
+    instances["changed_ms"][where] = fact.changed_ms
     if len(ended):
         m.ledger.release(instances["agent"][ended], instances["request"][ended], instances["group"][ended])
 
@@ -198,7 +203,7 @@ def forgotten(m: Master, fact: Forgotten) -> None:
     instances = m.instances
     rows = instances.find(fact.ids, fact.attempts)
     agents = instances["agent"][rows]
-    np.subtract.at(m.agents["instances"], agents, 1)
+    tally(agents, m.agents["instances"], -1)
     if instances.details:
         for number in fact.ids.tolist():
             instances.details.pop(number, None)

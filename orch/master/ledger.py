@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 
 from orch.allocator import Tree
 from orch.master.agents import Agents
+from orch.model.columns import distinct
 from orch.model.messages import I32, I64, U8
 from orch.model.resources import R
 from orch.placement import Books, commit, release
 
 Rows = NDArray[np.int64]
+
+FEW_SHAPES = 8
+"""Up to so many different requests are charged one after the other, by counting their rows."""
 
 
 class Ledger:
@@ -32,11 +36,27 @@ class Ledger:
         self._agents.touch(agents[verdicts == 0])
         return verdicts
 
-    def charge(self, agents: I32, requests: I32, groups: I32) -> None:
-        """Charge rows that were committed by another master's life, without a question. requests int32[k, R]."""
-        self._add(agents, -requests)
-        self.tree.charge(groups, requests.astype(np.int64))
+    def charge(self, agents: I32, shape: I32, requests: I32, groups: I32) -> None:
+        """Charge rows that were committed by another master's life, without a question.
+
+        shape int32[k] indexes requests int32[S, R].
+        """
+        if len(requests) > FEW_SHAPES:
+            self._add(agents, -requests[shape])
+            self.tree.charge(groups, requests[shape].astype(np.int64))
+        else:
+            for number, request in enumerate(requests):
+                here = slice(None) if len(requests) == 1 else shape == number
+                self._charge_alike(agents[here], request, groups[here])
         self._settle(agents)
+
+    def _charge_alike(self, agents: I32, request: I32, groups: I32) -> None:
+        """Charge rows that all ask for int32[R]: counted first, so that a million rows are one pass."""
+        count = np.bincount(agents, minlength=len(self._agents["free"])).astype(np.int32)
+        self._agents["free"][:] -= count[:, None] * request
+        some = distinct(groups)
+        many = np.bincount(groups)[some]
+        self.tree.charge(some.astype(np.int32), many[:, None] * request.astype(np.int64))
 
     def release(self, agents: I32, requests: I32, groups: I32) -> None:
         """Give back what ended instances held. requests int32[k, R], one row each."""
@@ -47,14 +67,14 @@ class Ledger:
             self._settle(agents)
         self._agents.touch(agents)
 
-    def resize(self, row: int, total: I32) -> None:
-        """An agent has another total: what its instances hold stays charged, as a debt if need be."""
+    def resize(self, rows: Rows, totals: I32) -> None:
+        """Agents have other totals int32[n, R]: what their instances hold stays charged, as a debt if need be."""
         agents = self._agents
-        used = agents["total"][row] - agents["free"][row] + agents["debt"][row]
-        self.total += total.astype(np.int64) - agents["total"][row]
-        agents["total"][row] = total
-        agents["free"][row], agents["debt"][row] = total - used, 0
-        self._settle(np.array([row], dtype=np.int32))
+        used = agents["total"][rows] - agents["free"][rows] + agents["debt"][rows]
+        self.total += (totals.astype(np.int64) - agents["total"][rows]).sum(axis=0)
+        agents["total"][rows] = totals
+        agents["free"][rows], agents["debt"][rows] = totals - used, 0
+        self._settle(rows.astype(np.int32))
 
     def rebuild(self, agents: I32, requests: I32, groups: I32) -> None:
         """Everything anew, from all rows that hold something."""
@@ -63,7 +83,7 @@ class Ledger:
         self.tree["used"][:] = 0
         self._has_debt = False
         self.total = self._agents["total"].sum(axis=0, dtype=np.int64)
-        self.charge(agents, requests, groups)
+        self.charge(agents, np.arange(len(agents), dtype=np.int32), requests, groups)
 
     def check(self, agents: I32, requests: I32, groups: I32) -> None:
         """Assert that a recount of all rows that hold something gives the same books."""
@@ -101,13 +121,13 @@ class Ledger:
 
     def _owe(self, agents: I32) -> None:
         """Show debts as negative amounts free, for the time of a release."""
-        rows = np.unique(agents)
+        rows = distinct(agents)
         self._agents["free"][rows] -= self._agents["debt"][rows]
         self._agents["debt"][rows] = 0
 
     def _settle(self, agents: I32) -> None:
         """What is below nothing becomes a debt."""
-        rows = np.unique(agents)
+        rows = distinct(agents)
         free = self._agents["free"][rows] - self._agents["debt"][rows]
         self._agents["free"][rows], self._agents["debt"][rows] = np.maximum(free, 0), np.maximum(-free, 0)
         self._has_debt = bool(self._agents["debt"].any())

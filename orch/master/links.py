@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orch.master import fleets
 from orch.master.agents import CONNECTED
 from orch.model.facts_master import UsageSeen
 from orch.model.messages import Heartbeat, HeartbeatAck, Image, ImageRequest, StopBatch, UpdateAck, UpdateBatch
@@ -24,9 +25,10 @@ USAGE_MS = 5_000
 """Followers are shown what a machine uses at most so often."""
 
 
-def send(m: Master, row: int, message: Any) -> None:
-    """A message to the agent at a row."""
-    m.send(f"agent/{m.agents.names[row]}", message)
+def send(m: Master, lead: int, message: Any) -> None:
+    """A message to the agent at a row, or to the fleet that it leads."""
+    fleet = m.fleets.by_lead.get(lead)
+    m.send(f"agent/{m.agents.names[lead] if fleet is None else fleet.name}", message)
 
 
 def next_seq(m: Master, row: int) -> int:
@@ -43,27 +45,30 @@ def connected(m: Master, rows: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def fenced(m: Master, now_ms: int, event: Image | UpdateBatch | Heartbeat) -> int | None:
-    """The sender's row; None if it is not of this epoch and session. Then the agent is told, and registers again.
+    """The sender's row, a fleet's lead; None if it is not of this epoch and session. Then it registers again.
 
     Whoever was given up as UNREACHABLE is not of its session any more: what was sent to it before must not reach it.
     """
-    row = m.agents.by_name.get(event.agent)
+    row = m.fleets.by_name.get(event.agent)
+    row = m.agents.by_name.get(event.agent) if row is None else row
     session = 0 if row is None or m.agents["state"][row] not in CONNECTED else int(m.agents["session"][row])
     if row is None or session == 0 or session != event.session or m.epoch != event.epoch:
         sent_ms = event.sent_ms if isinstance(event, Heartbeat) else 0
         m.send(f"agent/{event.agent}", HeartbeatAck(m.epoch, session, sent_ms))
         return None
-    m.agents["heard_ms"][row] = now_ms
+    m.agents["heard_ms"][fleets.members(m, row)] = now_ms
     return row
 
 
-def open_session(m: Master, row: int, now_ms: int) -> None:
-    """Both directions count from 1 again."""
+def open_session(m: Master, rows: Rows, now_ms: int) -> None:
+    """Both directions of one line, to the agents at these rows, count from 1 again."""
     agents = m.agents
     for column in ("in_seq", "out_seq", "lag_seq", "usage_ms"):
-        agents[column][row] = 0
-    agents["heard_ms"][row] = agents["asked_ms"][row] = now_ms
-    m.instances["launch_seq"][m.instances["agent"] == row] = 0
+        agents[column][rows] = 0
+    agents["heard_ms"][rows] = agents["asked_ms"][rows] = now_ms
+    theirs = np.zeros(agents.table.length, dtype=bool)
+    theirs[rows] = True
+    m.instances["launch_seq"][theirs[m.instances["agent"]]] = 0
     m.wake_by(now_ms + m.unreachable_ms)
 
 
@@ -107,11 +112,12 @@ def ask_image(m: Master, row: int, now_ms: int) -> None:
 
 
 def send_stops(m: Master, rows: Rows) -> None:
-    """Tell the agents of these instances, as far as they are connected, to stop them: a message an agent and grace."""
+    """Tell the agents of these instances, as far as they are connected, to stop them: a message a line and grace."""
     instances = m.instances
     rows = rows[connected(m, instances["agent"][rows])]
-    order = rows[np.lexsort((instances["grace_ms"][rows], instances["agent"][rows]))]
-    agents, graces = instances["agent"][order], instances["grace_ms"][order]
+    leads = m.agents["lead"][instances["agent"][rows]]
+    at = np.lexsort((instances["grace_ms"][rows], leads))
+    order, agents, graces = rows[at], leads[at], instances["grace_ms"][rows[at]]
     new = np.flatnonzero((np.diff(agents) != 0) | (np.diff(graces) != 0)) + 1
     bounds = [0, *new.tolist(), len(order)] if len(order) else [0]
     for start, stop in pairwise(bounds):
@@ -121,6 +127,6 @@ def send_stops(m: Master, rows: Rows) -> None:
 
 
 def stop_at(m: Master, row: int, ids: Any, attempts: Any, reasons: Any, grace_ms: int = -1) -> None:
-    """One `StopBatch` to one agent."""
+    """One `StopBatch` to one agent, or to the fleet that it leads."""
     session = int(m.agents["session"][row])
     send(m, row, StopBatch(m.epoch, session, next_seq(m, row), ids, attempts, reasons, grace_ms))

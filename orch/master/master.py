@@ -14,6 +14,7 @@ from orch.master import (
     accepts,
     administration,
     agents,
+    fleets,
     frameworks,
     instances,
     links,
@@ -42,6 +43,7 @@ class Master(Machine):
     EVENTS: ClassVar[dict[type, Callable[..., None]]] = {
         Tick: silence.tick,
         messages.Register: registration.register,
+        messages.FleetRegister: registration.register_fleet,
         messages.Image: reconcile.image,
         messages.UpdateBatch: reports.update,
         messages.Heartbeat: links.heartbeat,
@@ -72,6 +74,7 @@ class Master(Machine):
         self.unreachable_ms, self.gone_ms, self.remove_ms = unreachable_ms, gone_ms, remove_ms
         self.epoch = 0
         self.agents = agents.Agents()
+        self.fleets = fleets.Fleets()
         self.instances = instances.Instances()
         self.frameworks = frameworks.Frameworks(hosted)
         self.tree = Tree()
@@ -160,6 +163,7 @@ class Master(Machine):
         facts.EpochBegan: _epoch_began,
         facts.FrameworkAdded: frameworks.added,
         facts.AgentRegistered: agents.registered,
+        facts.FleetRegistered: fleets.registered,
         facts.AgentDrained: agents.drained,
         facts.AgentRemoved: agents.removed,
         facts.Launched: instances.launched,

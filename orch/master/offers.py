@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from orch.allocator import Wanted, headroom
 from orch.master.frameworks import Framework
+from orch.model.columns import distinct
 from orch.model.messages import OfferBatch
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Offers:
             framework.missed, self.dirty = False, True
         if framework is self._waiting:
             self._waiting = None
-        took = np.unique(groups).tolist()
+        took = distinct(groups).tolist()
         for group in asked:
             if group not in took:
                 self._stuck[framework.name, group] = True

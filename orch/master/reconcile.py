@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.master import agents as table
-from orch.master import links, reports
+from orch.master import fleets, links, reports
 from orch.master.frameworks import Framework
 from orch.model.facts_master import StatesChanged
 from orch.model.messages import Image, ResendRequest
@@ -27,12 +27,15 @@ def image(m: Master, now_ms: int, event: Image) -> None:
     if agent is None:
         return
     report = reports.report_of(agent, event)
-    wanted = AgentState.DRAINING if m.agents["drained"][agent] else AgentState.READY
-    if m.agents["state"][agent] != wanted:
-        table.become(m, np.array([agent]), wanted)
-        m.offers.dirty = True
+    line = fleets.members(m, agent)
+    drained = m.agents["drained"][line] == 1
+    for wanted, rows in ((AgentState.DRAINING, line[drained]), (AgentState.READY, line[~drained])):
+        rows = rows[m.agents["state"][rows] != wanted]
+        if len(rows):
+            table.become(m, rows, wanted)
+            m.offers.dirty = True
     m.agents["asked_ms"][agent] = now_ms
-    held = m.instances.on_agents(np.array([agent]))
+    held = m.instances.on_agents(line)
     # By attempt: an agent that still tells of the end of the last one may never have got this one.
     found = m.instances.find(report.ids, report.attempts)
     has = held[np.isin(held, found)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.master import links
+from orch.model.columns import distinct
 from orch.model.facts_master import DetailsSeen, Forgotten, StartingSeen, StatesChanged, StopWanted
 from orch.model.messages import U8, Acknowledge, Image, Kill, UpdateBatch
 from orch.model.reasons import Reason
@@ -23,7 +24,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """Columns of an update or an image, of one agent, each instance once."""
+    """Columns of an update or an image, of one agent or fleet (by its lead), each instance once."""
 
     agent: int
     ids: NDArray[np.int64]
@@ -36,6 +37,8 @@ class Report:
 
     def pick(self, which: Bools) -> Report:
         """The rows where `which`."""
+        if which.all():
+            return self
         return Report(self.agent, *(getattr(self, name)[which] for name in _COLUMNS))
 
 
@@ -70,7 +73,7 @@ def take(m: Master, now_ms: int, report: Report, details: dict[int, dict[str, An
     instances = m.instances
     rows = instances.find(report.ids, report.attempts)
     mine = rows >= 0
-    mine &= instances["agent"][rows] == report.agent
+    mine &= m.agents["lead"][instances["agent"][rows]] == report.agent
     rows = np.where(mine, rows, -1)
     moved = np.zeros(len(rows), dtype=bool)
     moved[mine] = ALLOWED[instances.shown(rows[mine]), report.states[mine]]
@@ -83,8 +86,10 @@ def take(m: Master, now_ms: int, report: Report, details: dict[int, dict[str, An
 
 
 def _first_of_each(ids: NDArray[np.int64]) -> Bools:
-    order = np.argsort(ids, kind="stable")
     first = np.ones(len(ids), dtype=bool)
+    if bool((ids[1:] > ids[:-1]).all()):
+        return first
+    order = np.argsort(ids, kind="stable")
     first[order[1:]] = ids[order[1:]] != ids[order[:-1]]
     return first
 
@@ -133,8 +138,8 @@ def tell(m: Master, rows: Rows, details: dict[int, dict[str, Any]] | None = None
     if len(rows) == 0:
         return
     of = m.instances["framework"][rows]
-    for number in np.unique(of).tolist():
-        mine = rows[of == number]
+    for number in distinct(of).tolist():
+        mine = rows[of == number] if of.min() != of.max() else rows
         ids = m.instances["id"][mine].tolist() if details else []
         own = {number: details[number] for number in ids if details and number in details}
         m.send(m.frameworks.numbered(number).address, m.instances.updates(mine, own))
@@ -143,8 +148,8 @@ def tell(m: Master, rows: Rows, details: dict[int, dict[str, Any]] | None = None
 def note_states(m: Master, now_ms: int, rows: Rows) -> None:
     """Write the states of these rows into the story, one note a state."""
     states = m.instances["state"][rows]
-    for state in np.unique(states).tolist():
-        at = rows[states == state]
+    for state in distinct(states).tolist():
+        at = rows[states == state] if states.min() != states.max() else rows
         m.story_book.note(
             now_ms,
             State(state).name,

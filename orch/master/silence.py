@@ -59,8 +59,10 @@ def _unreachable(m: Master, now_ms: int) -> None:
         return
     table.become(m, rows, AgentState.UNREACHABLE)
     agents["silent_ms"][rows] = now_ms
-    for row in rows.tolist():
-        m.story_book.note(now_ms, "unreachable", agents.names[row], heard_ms=int(agents["heard_ms"][row]))
+    for lead in np.unique(agents["lead"][rows]).tolist():
+        fleet = m.fleets.by_lead.get(lead)
+        name = agents.names[lead] if fleet is None else fleet.name
+        m.story_book.note(now_ms, "unreachable", name, heard_ms=int(agents["heard_ms"][lead]))
     on_them = m.instances.on_agents(rows)
     on_them = on_them[m.instances["state"][on_them] != State.UNREACHABLE]
     reports.end(m, now_ms, on_them, State.UNREACHABLE, Reason.AGENT_LOST)

@@ -5,6 +5,7 @@ Amounts are in the users' units, as `resources.to_dict` has them; states are nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,15 @@ def agents(m: Master, offset: int = 0, limit: int | None = None) -> list[dict[st
     counts = _states_by_agent(m)
     stop = None if limit is None else offset + limit
     return [_agent(m, row, counts[row]) for _, row in sorted(m.agents.by_name.items())[offset:stop]]
+
+
+def are_ready(m: Master, names: Sequence[str]) -> bool:
+    """Whether there are agents of all these names, and all are READY."""
+    usable, by_name = m.agents["usable"], m.agents.by_name
+    if np.count_nonzero(usable) < len(names):
+        return False
+    rows = np.array([by_name.get(name, -1) for name in names], dtype=np.int64)
+    return bool((rows >= 0).all() and usable[rows].all())
 
 
 def agent(m: Master, name: str) -> dict[str, Any] | None:

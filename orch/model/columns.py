@@ -11,6 +11,34 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 
+def distinct(numbers: NDArray[Any]) -> Ints:
+    """int64[m]: the different values of a column of small numbers, none negative, ascending. O(k + the largest)."""
+    if len(numbers) == 0:
+        return np.empty(0, dtype=np.int64)
+    if numbers[0] == numbers[-1] and (numbers == numbers[0]).all():
+        return numbers[:1].astype(np.int64)
+    return np.flatnonzero(np.bincount(numbers))
+
+
+def tally(numbers: NDArray[Any], into: NDArray[Any], weight: int = 1) -> None:
+    """Add `weight` to `into[n]` for each n of `numbers`, doubled ones included. O(k + the largest), or O(k) for few."""
+    if len(numbers) * 8 < len(into):
+        np.add.at(into, numbers, weight)
+        return
+    counts = np.bincount(numbers)
+    into[: len(counts)] += (counts * weight).astype(into.dtype)
+
+
+def as_slice(rows: Ints) -> slice | Ints:
+    """Consecutive rows as a slice, by which numpy reads and writes without a gather; any others as they are.
+
+    Row -1 (not there) is the last one for numpy, but no beginning of a slice.
+    """
+    if len(rows) and rows[0] >= 0 and rows[-1] - rows[0] == len(rows) - 1 and bool((rows[1:] - rows[:-1] == 1).all()):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
 class Table:
     """Named numpy columns of one length that grow by doubling; rows are reused through a free list.
 
@@ -48,8 +76,9 @@ class Table:
             rows = np.concatenate([reused, rows])
             self._free = self._free[count:]
         self.length += fresh
+        where = rows if len(reused) else slice(self.length - fresh, self.length)
         for name, value in values.items():
-            self._arrays[name][rows] = value
+            self._arrays[name][where] = value
         return rows
 
     def remove(self, rows: Ints) -> None:
@@ -70,7 +99,12 @@ class Table:
 
     def next_row(self) -> int:
         """The row that the next `add` of one row will give."""
-        return int(self._free[0]) if len(self._free) else self.length
+        return int(self.next_rows(1)[0])
+
+    def next_rows(self, count: int) -> Ints:
+        """int64[count]: the rows that the next `add` of so many will give."""
+        reused = self._free[:count]
+        return np.concatenate([reused, np.arange(self.length, self.length + count - len(reused), dtype=np.int64)])
 
     def to_dict(self, columns: Iterable[str] | None = None) -> dict[str, Any]:
         """Everything, or the named columns, for a snapshot."""
@@ -122,6 +156,10 @@ class IdIndex:
         if self._length == 0:
             return np.full(len(ids), -1, dtype=np.int64)
         known = self._ids[: self._length]
+        if len(ids) > 1:
+            start = int(known.searchsorted(ids[0]))
+            if np.array_equal(known[start : start + len(ids)], ids):  # a run of all that there are, as ids mostly come
+                return self._rows[start : start + len(ids)].copy()
         at = np.minimum(known.searchsorted(ids), self._length - 1)
         return np.where(known[at] == ids, self._rows[at], -1)
 

@@ -43,6 +43,20 @@ class AgentRegistered:
     attributes: dict[str, str]
 
 
+@record("master.fleet")
+@dataclass(frozen=True)
+class FleetRegistered:
+    """The agents of a fleet are let in under one session. rows int32[n], totals int32[n, R]; see `FleetRegister`."""
+
+    fleet: str
+    rows: I32
+    agents: list[str]
+    nonce: str
+    session: int
+    totals: I32
+    attributes: dict[str, str]
+
+
 @record("master.drained")
 @dataclass(frozen=True)
 class AgentDrained:

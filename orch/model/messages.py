@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.model.codec import record
+from orch.model.codec import record, upgrade
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -41,6 +41,22 @@ class Register:
     agent: str
     nonce: str
     total: I32
+    attributes: dict[str, str]
+
+
+@record("fleet-register")
+@dataclass(frozen=True)
+class FleetRegister:
+    """A fleet asks to be let in: n agents behind one line, which from then on say under its name what one says alone.
+
+    `names`: of its agents, by place; `totals int32[n, R]`. `attributes` are those of all of them, beside each one's
+    `hostname`, which is its name. Answered by one `Registered` for the fleet; all its agents share that session.
+    """
+
+    fleet: str
+    nonce: str
+    names: list[str]
+    totals: I32
     attributes: dict[str, str]
 
 
@@ -120,10 +136,13 @@ class Registered:
     epoch: int
 
 
-@record("launch")
+@record("launch", 2)
 @dataclass(frozen=True)
 class LaunchBatch:
-    """Start these instances. Deduplicated by (instance, attempt), durably, so it may come twice or after an image."""
+    """Start these instances. Deduplicated by (instance, attempt), durably, so it may come twice or after an image.
+
+    `places int32[k]`: to a fleet, which of its agents each is for; empty to an agent alone.
+    """
 
     epoch: int
     session: int
@@ -131,6 +150,10 @@ class LaunchBatch:
     ids: I64
     attempts: I32
     payload: Payload
+    places: I32 = field(default_factory=lambda: EMPTY_I32)
+
+
+upgrade("launch", 1)(lambda fields: [*fields, EMPTY_I32])
 
 
 @record("payload")

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from orch.runtime.spans import WAIT, Spans
+
 Item = tuple[str, bytes]
 """The agent that a message is for or from, and the message's encoded form."""
 
@@ -26,11 +28,17 @@ _PAUSE_S = 0.1
 class Link:
     """One direction to one receiver. What cannot be delivered is dropped: both ends notice by their numbers and resync.
 
-    call: delivers a batch and raises if that failed. dropped: told of every failure.
+    call: delivers a batch and raises if that failed. dropped: told of every failure. spans: where calls are noted.
     """
 
-    def __init__(self, call: Callable[[list[Item]], Awaitable[Any]], dropped: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        call: Callable[[list[Item]], Awaitable[Any]],
+        dropped: Callable[[Exception], None],
+        spans: Spans | None = None,
+    ) -> None:
         self._call, self._dropped = call, dropped
+        self._spans = spans or Spans()
         self._queue: list[Item] = []
         self._queued_bytes = 0
         self._busy: asyncio.Task[None] | asyncio.Handle | None = None
@@ -64,7 +72,8 @@ class Link:
         self.items += len(batch)
         rest_s = _PAUSE_S
         try:
-            await self._call(batch)
+            with self._spans.of("messages" + WAIT):
+                await self._call(batch)
             rest_s = min(MAX_REST_S, REST * (loop.time() - began))
         except Exception as error:  # noqa: BLE001  whatever went wrong, the message is lost, and that is all
             self._dropped(error)

@@ -16,9 +16,13 @@ from orch.runtime.link import Item, Link
 from orch.runtime.logs import get_logger
 from orch.runtime.machines import make_machines
 from orch.runtime.runner import Runner
+from orch.runtime.spans import Spans
 from orch.store import SqliteStore
 
 log = get_logger("orch.runtime")
+
+SIMULATED = "simulated-"
+"""Begins the names of the actors that host simulated machines."""
 
 LOCK_WAIT_S = 20.0
 """How long a master that was replaced may take to die: Ray's workers outlive a killed raylet by some seconds."""
@@ -38,6 +42,7 @@ class MasterActor:
         self._handles: dict[str, Any] = {}
         self._failure: UnavailableError | None = None
         self._calls_in = self._messages_in = 0
+        self._spans = Spans()
         self._runner: Runner | None = None
         try:
             self._runner = await self._start(Path(data_dir), settings)
@@ -54,6 +59,7 @@ class MasterActor:
         runner = Runner(
             lambda: make_machines(settings), store, self._send, data_dir / "aside", secrets.token_hex(4), _end_process
         )
+        runner.spans = self._spans
         runner.start()
         return runner
 
@@ -86,6 +92,14 @@ class MasterActor:
             **own, **calls, "calls_in": self._calls_in, "messages_in": self._messages_in, "pid": os.getpid(),
             "agents_heard": len(self._via), "cpu_s": round(time.process_time(), 3),
         }  # fmt: skip
+
+    async def spans(self, since: float) -> dict[str, list[tuple[str, float, float]]]:
+        """`Spans.since` by process: of this one, and of those behind the postmen that have any (simulated machines)."""
+        found = {"master": self._spans.since(since)}
+        for via, handle in list(self._handles.items()):
+            if via.startswith(SIMULATED):
+                found[via] = await handle.spans.remote(since)
+        return found
 
     async def save(self) -> None:
         """Write a snapshot now."""
@@ -124,6 +138,7 @@ class MasterActor:
             link = self._links[via] = Link(
                 lambda batch: self._deliver(via, batch),
                 lambda error: log.warning("not delivered", via=via, error=str(error)[:200]),
+                self._spans,
             )
         link.send(name, encode(message))
 

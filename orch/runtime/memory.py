@@ -7,7 +7,10 @@ import gc
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_MMAP_BYTES = 256 << 10
+_MMAP_BYTES = 4 << 20
+"""Smaller arrays come from the heap, whose pages are there already; to map and clear new ones costs more than most that
+is done with them. `trim` gives the heap's free pages back."""
+_TRIM_BYTES = 64 << 20
 
 
 def _libc() -> Any:
@@ -27,7 +30,7 @@ def settle() -> None:
     libc = _libc()
     if libc is not None:
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _MMAP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
         libc.mallopt(_M_ARENA_MAX, 2)
     gc.collect()
     gc.freeze()

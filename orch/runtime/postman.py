@@ -16,6 +16,7 @@ from typing import Any
 from orch.runtime import logs
 from orch.runtime.link import Item, Link
 from orch.runtime.logs import get_logger
+from orch.runtime.spans import Spans
 
 log = get_logger("orch.runtime")
 
@@ -131,7 +132,7 @@ class AgentPostman:
         return {"pid": os.getpid(), "connected": self._postman.connected}
 
 
-def to_master(name: str) -> Link:
+def to_master(name: str, spans: Spans | None = None) -> Link:
     """A link from this actor (called `name`) to the master's `from_agents`."""
     import ray
 
@@ -149,4 +150,4 @@ def to_master(name: str) -> Link:
             handle.clear()
             raise
 
-    return Link(call, lambda error: log.warning("the master was not reached", error=str(error)[:200]))
+    return Link(call, lambda error: log.warning("the master was not reached", error=str(error)[:200]), spans)

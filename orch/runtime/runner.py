@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,11 +24,13 @@ from orch.runtime.feed import Feed
 from orch.runtime.logs import get_logger
 from orch.runtime.memory import settle, trim
 from orch.runtime.setaside import set_aside
+from orch.runtime.spans import WAIT, Spans
 from orch.store import Entry, Store
 
 log = get_logger("orch.runtime")
 
 SNAPSHOT_BYTES = 32 << 20
+"""Of records since the last snapshot that call for one; or as many bytes as that had, so that large ones are rare."""
 SNAPSHOT_RECORDS = 50_000
 MAX_PENDING_BYTES = 512 << 20
 """Records that wait for the disk; above it, requests are refused until it has caught up."""
@@ -66,7 +69,7 @@ class Runner:
         self._replies: dict[str, asyncio.Future[Reply]] = {}
         self._flush_due = False
         self._pending_bytes = 0
-        self._unsaved_bytes = self._unsaved_records = 0
+        self._unsaved_bytes = self._unsaved_records = self._snapshot_bytes = 0
         self._saving: asyncio.Task[None] | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._trim: asyncio.TimerHandle | None = None
@@ -75,6 +78,7 @@ class Runner:
         self.host = Host([])
         self.feed = Feed("")
         self.set_aside_count = 0
+        self.spans = Spans()
 
     # ---- starting ----------------------------------------------------------------------------------------------
 
@@ -89,6 +93,7 @@ class Runner:
         newest = self._store.newest_snapshot()
         if newest is not None:
             image = decode(newest[1])
+            self._snapshot_bytes = len(newest[1])
             last_ms = int(image["at_ms"])
             host.restore(image)
         self._unsaved_bytes = self._unsaved_records = 0
@@ -103,6 +108,7 @@ class Runner:
         self._lives += 1
         self.feed.end()
         self.host, self.feed = host, Feed(f"{self._life}.{self._lives}")
+        host.watch = self.spans.of
         host.start(self._clock.now_ms())
         self._flush()
 
@@ -132,7 +138,8 @@ class Runner:
             if self._is_out(agent, now_ms):
                 continue
             try:
-                message = decode(body)
+                with self.spans.of("messages"):
+                    message = decode(body)
             except CodecError as error:
                 log.warning("message dropped", agent=agent, error=str(error))
                 continue
@@ -216,7 +223,8 @@ class Runner:
         entries = []
         size = 0
         for record in self.host.take_records():
-            body = encode(record)
+            with self.spans.of("encode"):
+                body = encode(record)
             self.feed.add(record.index, body)
             if not record.soft:
                 size += len(body)
@@ -224,9 +232,10 @@ class Runner:
         self.feed.release(self.host.durable_index)
         if entries:
             self._pending_bytes += size
-            life = self._lives
+            life, began = self._lives, time.monotonic()
 
             def durable(index: int) -> None:
+                self.spans.note("journal" + WAIT, began, time.monotonic())
                 self._loop.call_soon_threadsafe(self._durable, life, index, size, len(entries))
 
             self._store.append(entries, durable)
@@ -240,14 +249,16 @@ class Runner:
         self.host.durable(index)
         self._let_out(self.host.take_commands())
         self.feed.release(index)
-        if self._saving is None and (self._unsaved_bytes > SNAPSHOT_BYTES or self._unsaved_records > SNAPSHOT_RECORDS):
+        most = max(SNAPSHOT_BYTES, self._snapshot_bytes)
+        if self._saving is None and (self._unsaved_bytes > most or self._unsaved_records > SNAPSHOT_RECORDS):
             self._saving = asyncio.ensure_future(self._save())
 
     def _let_out(self, commands: list[Outgoing]) -> None:
         for outgoing in commands:
             command = outgoing.command
             if isinstance(command, Send):
-                self._send(command.to, command.message)
+                with self.spans.of("messages"):
+                    self._send(command.to, command.message)
             elif isinstance(command, Reply):
                 future = self._replies.get(command.request)
                 if future is not None and not future.done():
@@ -297,8 +308,10 @@ class Runner:
         try:
             self._flush()
             life, index = self._lives, self.host.index
-            image = self.host.snapshot()
-            body = encode({**image, "at_ms": self._clock.now_ms()})
+            with self.spans.of("snapshot"):
+                image = self.host.snapshot()
+                body = encode({**image, "at_ms": self._clock.now_ms()})
+            self._snapshot_bytes = len(body)
             del image
             self._unsaved_bytes = self._unsaved_records = 0
             await self._loop.run_in_executor(None, self._write_snapshot, index, body)

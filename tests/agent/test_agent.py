@@ -358,17 +358,18 @@ def test_ports_of_a_forgotten_pod_are_free_again() -> None:
     assert bench.asked(do.StartInstance)[0].ports == [[31_000], []]
 
 
-def test_a_fixed_port_is_held_until_the_last_of_its_instances_is_forgotten() -> None:
+def test_a_fixed_port_is_held_until_its_instance_is_forgotten() -> None:
     fixed = Template("/web", "pod", (ContainerTemplate("app", shell="x", endpoints=(EndpointTemplate("h", 31_000),)),))
     bench = Bench(ports=(31_000, 31_000))
     bench.let_in()
     bench.launch(fixed, [1])
     bench.launch(fixed, [2])
+    assert bench.state_of(2) == State.ERROR
     bench.container(0, State.FINISHED, 0)
     bench.acknowledge(bench.sent(say.UpdateBatch)[-1].seq)
     assert bench.state_of(1) is None
-    bench.launch(POD, [3])
-    assert bench.state_of(3) == State.ERROR
+    bench.launch(fixed, [3])
+    assert bench.state_of(3) == State.STAGING
 
 
 def test_a_port_that_somebody_else_has_is_left_alone_for_a_while() -> None:
@@ -529,3 +530,22 @@ def test_a_snapshot_is_the_whole_of_it(bench: Bench) -> None:
     other.check()
     assert encode(other.snapshot()) == encode(bench.agent.snapshot())
     assert [fact["what"] for fact in bench.agent.story(10)] == ["taken"]
+
+
+def test_a_fleet_registers_all_of_its_agents_and_gives_each_ports_of_its_own() -> None:
+    bench = Bench(fleet=["f0", "f1"], ports=(31_000, 31_000))
+    [asked] = bench.sent(say.FleetRegister)
+    assert (asked.fleet, asked.names, asked.totals.tolist()) == ("a0", ["f0", "f1"], [TOTAL.tolist()] * 2)
+    bench.let_in()
+    payload = say.Payload(
+        {7: POD.to_wire()}, np.full(3, 7, dtype=np.int32), np.arange(3), np.full(3, -1),
+        np.zeros(4, dtype=np.int64), b"",
+    )  # fmt: skip
+    link = bench.agent.link
+    places = np.array([0, 1, 1], dtype=np.int32)
+    batch = say.LaunchBatch(
+        link.epoch, link.session, 1, np.arange(1, 4), np.ones(3, dtype=np.int32), payload, places=places
+    )
+    bench.give(batch)
+    assert [one.ports[0] for one in bench.asked(do.StartInstance)] == [[31_000], [31_000]]
+    assert bench.state_of(3) == State.ERROR, "the second agent has one port only"

@@ -49,3 +49,12 @@ def test_requests_are_counted_by_route_and_not_by_path(world: World) -> None:
     assert replies["GET", "/v2/jobs/{job}", "404"] == 10
     assert replies["any", "none", "404"] == 10
     assert len(replies) < 20
+
+
+def test_what_each_process_was_at_is_told_from_a_time_on(world: World) -> None:
+    world.cluster.submit("/demo/job", cmd="true", count=4, cpus=0.1).wait(10)
+    found = httpx.get(f"{world.url}/internal/spans", headers=world.headers()).json()["master"]
+    assert {"batch.SubmitJob", "master.Accept", "journal wait", "encode"} <= {what for what, _, _ in found}
+    last = max(ended for _, _, ended in found)
+    later = httpx.get(f"{world.url}/internal/spans?since={last}", headers=world.headers()).json()["master"]
+    assert all(ended > last for _, _, ended in later)

@@ -323,6 +323,9 @@ class World:
     async def join(self, node: str) -> dict[str, Any]:
         return {"node": node, "cluster": "0123abcd"}
 
+    async def spans(self, since: float) -> dict[str, Any]:
+        return {"master": self.runner.spans.since(since)}
+
     # ---- inside ------------------------------------------------------------------------------------------------
 
     def to_master(self, message: Any) -> None:

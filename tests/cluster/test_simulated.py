@@ -28,7 +28,7 @@ from orch.store import SqliteStore
 class World:
     """A runner and its simulated machines, joined by loop callbacks, so that every message takes a turn of the loop."""
 
-    def __init__(self, folder: Path, count: int = 0) -> None:
+    def __init__(self, folder: Path, count: int = 0, fleet: int = 0) -> None:
         self.fatal: list[Exception] = []
         self.store = SqliteStore(folder)
         self.runner = Runner(
@@ -39,6 +39,10 @@ class World:
         self.runner.start()
         for plan in plan_agents(count, {}, "a", 4.0, 4096, "head", simulated=True) if count else ():
             self.machines[plan["name"]] = SimulatedMachine(plan, Clock(), self._to_master)
+        if fleet:
+            [model] = plan_agents(1, {}, "a", 4.0, 4096, "head", simulated=True)
+            plan = {**model, "name": "fleet", "fleet": [0, fleet]}
+            self.machines["fleet"] = SimulatedMachine(plan, Clock(), self._to_master)
         for machine in self.machines.values():
             machine.start()
 
@@ -68,7 +72,8 @@ class World:
         return machine
 
     def ready(self) -> bool:
-        return [row["state"] for row in master_views.agents(self.master)] == ["READY"] * len(self.machines)
+        rows = master_views.agents(self.master)
+        return bool(rows) and {row["state"] for row in rows} == {"READY"}
 
     def states(self, job: int) -> dict[State, int]:
         found = batch_views.job(self.batch, job)
@@ -153,7 +158,45 @@ def test_a_job_that_is_stopped_ends(tmp_path: Path) -> None:
         answer = await world.runner.call("batch", StopJob("r2", "", "admin", 0, job))
         assert answer["error"] is None
         await eventually(lambda: world.states(job) == {State.KILLED: 500})
-        assert all(not machine.running for machine in world.machines.values())
+        assert all(machine.running == 0 for machine in world.machines.values())
         await world.runner.stop()
+
+    run(test)
+
+
+def test_a_fleet_runs_a_job_on_all_of_its_machines_and_none_has_more_than_it_holds(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, fleet=100)
+        await eventually(world.ready)
+        assert sorted(world.master.agents.by_name) == sorted(f"a{number}" for number in range(1, 101))
+        job = await world.submit(5_000, run_ms=60_000)
+        await eventually(lambda: world.states(job) == {State.RUNNING: 4_000, State.SCHEDULED: 1_000})
+        columns = batch_views.columns(world.batch, job)
+        assert columns is not None
+        assert set(np.bincount(columns.agents[columns.agents >= 0]).tolist()) == {40}, "4 CPUs hold 40 pods of 0.1"
+        assert world.machines["fleet"].running == 4_000
+        await world.runner.call("batch", StopJob("r2", "", "admin", 0, job))
+        await eventually(lambda: world.states(job) == {State.KILLED: 5_000})
+        await eventually(lambda: world.machines["fleet"].running == 0)
+        world.runner.host.check()
+        await world.runner.stop()
+
+    run(test)
+
+
+def test_a_fleet_whose_master_is_replaced_keeps_what_it_runs(tmp_path: Path) -> None:
+    async def test() -> None:
+        world = World(tmp_path, fleet=10)
+        await eventually(world.ready)
+        job = await world.submit(400, run_ms=60_000)
+        await eventually(lambda: world.states(job) == {State.RUNNING: 400})
+        await world.runner.stop()
+        again = World(tmp_path)
+        again.adopt(world)
+        await eventually(lambda: again.ready() and again.states(job) == {State.RUNNING: 400})
+        attempts = batch_views.columns(again.batch, job)
+        assert attempts is not None and int(attempts.attempts.max()) == 1
+        again.runner.host.check()
+        await again.runner.stop()
 
     run(test)

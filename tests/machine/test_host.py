@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -229,3 +231,22 @@ def test_check_asks_every_machine() -> None:
     host.machines["b"].sum = -1  # type: ignore[attr-defined]
     with pytest.raises(AssertionError):
         host.check()
+
+
+def test_a_watch_is_told_what_each_machine_handles_also_when_that_fails() -> None:
+    host = Host([Counter("a"), Counter("b")])
+    seen: list[str] = []
+
+    @contextlib.contextmanager
+    def watch(what: str) -> Iterator[None]:
+        seen.append(what)
+        try:
+            yield
+        finally:
+            seen.append("done")
+
+    host.watch = watch
+    host.handle(1, "a", Add(1, then=(("b", Add(2)),)))
+    with pytest.raises(EventError):
+        host.handle(1, "b", Add(-1))
+    assert seen == ["a.Add", "done", "b.Add", "done", "b.Add", "done"]

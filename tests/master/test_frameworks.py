@@ -79,7 +79,7 @@ def test_what_is_wanted_less_what_was_got_is_no_news_in_whatever_order(each: lis
     single = [row[:4] for row in each for _ in range(row[4])]
     dice.shuffle(single)
     got = single[: len(single) // 2]
-    framework.got(demanded([(*row, 1) for row in got])[1])
+    framework.got(demanded([(*row, 1) for row in got])[1], np.ones(len(got), dtype=np.int64))
     rest = [(*row, 1) for row in single[len(got) :]]
     assert framework.demand(*demanded(rest)) is False
     assert framework.demand(*demanded([*rest, (9, 9, 9, False, 1)])) is True
@@ -95,6 +95,6 @@ def test_another_demand_is_news(one: list, other: list) -> None:
 
 def test_what_nobody_asked_for_may_be_got() -> None:
     framework = Framework("far", 1, hosted=False)
-    framework.got(demanded([(1, 1, 1, False, 1)])[1])
+    framework.got(demanded([(1, 1, 1, False, 1)])[1], np.ones(1, dtype=np.int64))
     assert framework.print() == 0
     assert first_id(1) > 0

@@ -140,3 +140,47 @@ def _only_known_records() -> Iterator[None]:
     before = dict(codec._BY_NAME)
     yield
     assert before == codec._BY_NAME
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64])
+@given(st.integers(0, 255), st.integers(-2, 2), st.integers(60, 120), st.lists(st.integers(0, 119), max_size=2))
+def test_long_columns_come_back_equal_whatever_their_steps(
+    dtype: type, first: int, step: int, count: int, odd: list[int]
+) -> None:
+    column = (first + step * np.arange(count)).astype(dtype)
+    for at in odd:
+        column[at % count] ^= dtype(3)
+    back = decode(encode(column))
+    assert back.dtype == column.dtype and np.array_equal(back, column) and not back.flags.writeable
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=64, max_size=80), st.booleans())
+def test_long_columns_of_any_numbers_come_back_equal(numbers: list[int], ascending: bool) -> None:
+    column = np.array(sorted(numbers) if ascending else numbers, dtype=np.int64)
+    assert np.array_equal(decode(encode(column)), column)
+
+
+def test_a_million_equal_or_consecutive_numbers_are_a_few_bytes_and_rising_ones_a_byte_each() -> None:
+    million = 1_000_000
+    assert len(encode(np.full(million, 7, dtype=np.int32))) < 40
+    assert len(encode(np.arange(2**44, 2**44 + million))) < 40
+    assert len(encode(np.repeat(np.arange(million // 10, dtype=np.int32), 10))) < million + 40
+
+
+@pytest.mark.parametrize(
+    "code, value",
+    [
+        (3, ("<i4", -1, 0, 1)),
+        (3, ("<i4", 2**40, 0, 0)),
+        (3, ("<i1", 200, 0, 1)),
+        (3, ("<f8", 3, 0, 1)),
+        (3, ("<i4", 3, "x", 1)),
+        (3, (1, 2)),
+        (4, ("<f8", 0, b"")),
+        (4, ("<i1", 300, b"")),
+        (4, "x"),
+    ],
+)
+def test_columns_that_no_program_of_ours_wrote_are_refused(code: int, value: Any) -> None:
+    with pytest.raises(CodecError):
+        decode(ext(code, value))

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from orch.model.codec import decode, encode
-from orch.model.columns import IdIndex, Table
+from orch.model.columns import IdIndex, Table, as_slice, distinct, tally
 
 COLUMNS = {"id": np.int64, "amount": (np.int32, (3,)), "flag": np.uint8}
 
@@ -181,3 +182,30 @@ def test_ids_that_went_take_no_room() -> None:
 
 TestIndexAgainstDict = IndexAgainstDict.TestCase
 TestTableAgainstDict = TableAgainstDict.TestCase
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(-1, 3))
+def test_tallies_and_distinct_values_are_those_of_a_plain_count(numbers: list[int], weight: int) -> None:
+    column = np.array(numbers, dtype=np.int32)
+    assert distinct(column).tolist() == sorted(set(numbers))
+    for room in (41, 400):
+        into = np.arange(room, dtype=np.int32)
+        tally(column, into, weight)
+        assert into.tolist() == [at + weight * numbers.count(at) for at in range(room)]
+
+
+@given(st.lists(st.integers(-1, 9), max_size=4), st.integers(-1, 5), st.integers(1, 5))
+def test_rows_as_a_slice_read_the_same(odd: list[int], first: int, count: int) -> None:
+    column = np.arange(10) * 7
+    for rows in (np.array(odd, dtype=np.int64), np.arange(first, first + count)):
+        assert column[as_slice(rows)].tolist() == column[rows].tolist()
+
+
+def test_next_rows_are_those_that_add_gives() -> None:
+    table = Table({"n": np.int64})
+    table.remove(table.add(5)[1:3])
+    for count in (0, 1, 2, 4):
+        expected = table.next_rows(count).tolist()
+        rows = table.add(count)
+        assert rows.tolist() == expected
+        table.remove(rows)

@@ -29,6 +29,12 @@ async def join(request: Request, room: TheRoom) -> Response:
     return answer(await room.backend.join(body["node"]))
 
 
+@router.get("/internal/spans")
+async def spans(room: TheRoom, since: float = 0.0) -> Response:
+    """What each process was at, in seconds of the machine's monotonic clock: where the time of a submission goes."""
+    return answer(await room.backend.spans(since))
+
+
 @router.websocket("/internal/node")
 async def node(socket: WebSocket) -> None:
     """A supervisor's line; its first frame is `{"node", "agents", "token"}`."""
