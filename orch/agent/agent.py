@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.agent.commands import ClearJobs, Ended, Probe, Recover, StartJobs, Stop
-from orch.agent.events import Connected, ContainerChanged, JobsChanged, Probed, Usage
+from orch.agent.events import Connected, ContainerChanged, JobsChanged, Leaving, Probed, Usage
 from orch.agent.instance import Instance
 from orch.agent.link import Link
 from orch.agent.ports import Ports
@@ -95,6 +95,9 @@ class Agent(Machine):
 
     def _connected(self, now_ms: int, event: Connected) -> None:
         self.link.register(now_ms, self._register)
+
+    def _leaving(self, now_ms: int, event: Leaving) -> None:
+        self.link.leave()
 
     def _registered(self, now_ms: int, event: Registered) -> None:
         if event.agent != self.agent or event.nonce != self.link.nonce or self.link.session:
@@ -432,7 +435,7 @@ class Agent(Machine):
         return np.array([row])
 
     EVENTS: ClassVar[dict[type, Any]] = {
-        Connected: _connected, Registered: _registered, HeartbeatAck: _again, ImageRequest: _again,
+        Connected: _connected, Leaving: _leaving, Registered: _registered, HeartbeatAck: _again, ImageRequest: _again,
         LaunchBatch: _launch, StopBatch: _stop, UpdateAck: _acknowledged, JobsChanged: _jobs_changed,
         ContainerChanged: _container_changed, Probed: _probed, Usage: _usage, Tick: _tick,
     }  # fmt: skip

@@ -16,6 +16,12 @@ class Connected:
     """The line to the master is up (again): register."""
 
 
+@record("agent.leaving")
+@dataclass(frozen=True)
+class Leaving:
+    """This machine is taken down in order: tell the master before the line is cut."""
+
+
 @record("agent.jobs-changed")
 @dataclass(frozen=True)
 class JobsChanged:

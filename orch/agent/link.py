@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from orch.model.messages import FleetRegister, Heartbeat, Register, UpdateBatch
+from orch.model.messages import FleetRegister, Goodbye, Heartbeat, Register, UpdateBatch
 
 HEARTBEAT_MS = 1_000
 RESEND_MS = 2_000
@@ -77,6 +77,13 @@ class Link:
         """The master has all batches up to `seq`."""
         while self._in_flight and self._in_flight[0][0].seq <= seq:
             self._in_flight.popleft()
+
+    def leave(self) -> None:
+        """Say goodbye, if we are let in. Whoever lives on all the same asks to be let in again, like after a loss."""
+        if self.session:
+            self._send(Goodbye(self._agent, self.session, self.epoch))
+        self.session = 0
+        self._in_flight.clear()
 
     def tick(self, now_ms: int, make: Callable[[str], Register | FleetRegister]) -> None:
         """Whatever is due: asking again, resending, the heartbeat."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orch.master import fleets
 from orch.master.agents import CONNECTED
 from orch.model.facts_master import UsageSeen
-from orch.model.messages import Heartbeat, HeartbeatAck, Image, ImageRequest, StopBatch, UpdateAck, UpdateBatch
+from orch.model.messages import Goodbye, Heartbeat, HeartbeatAck, Image, ImageRequest, StopBatch, UpdateAck, UpdateBatch
 from orch.model.states import AgentState
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def connected(m: Master, rows: NDArray[Any]) -> NDArray[np.bool_]:
     return there
 
 
-def fenced(m: Master, now_ms: int, event: Image | UpdateBatch | Heartbeat) -> int | None:
+def fenced(m: Master, now_ms: int, event: Image | UpdateBatch | Heartbeat | Goodbye) -> int | None:
     """The sender's row, a fleet's lead; None if it is not of this epoch and session. Then it registers again.
 
     Whoever was given up as UNREACHABLE is not of its session any more: what was sent to it before must not reach it.

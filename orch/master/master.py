@@ -47,6 +47,7 @@ class Master(Machine):
         messages.Image: reconcile.image,
         messages.UpdateBatch: reports.update,
         messages.Heartbeat: links.heartbeat,
+        messages.Goodbye: silence.goodbye,
         messages.Subscribe: frameworks.subscribe,
         messages.Demand: frameworks.demand,
         messages.Decline: frameworks.decline,

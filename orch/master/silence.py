@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from orch.machine.machine import Tick
 from orch.master import agents as table
-from orch.master import reports
+from orch.master import fleets, links, reports
 from orch.model.facts_master import AgentRemoved
+from orch.model.messages import Goodbye
 from orch.model.reasons import Reason
 from orch.model.states import AgentState, State
 
@@ -54,7 +55,21 @@ def _unreachable(m: Master, now_ms: int) -> None:
     agents = m.agents
     rows = agents.present()
     rows = rows[agents["state"][rows] != AgentState.UNREACHABLE]
-    rows = rows[agents["heard_ms"][rows] + m.unreachable_ms <= now_ms]
+    _fall_silent(m, now_ms, rows[agents["heard_ms"][rows] + m.unreachable_ms <= now_ms])
+
+
+def goodbye(m: Master, now_ms: int, event: Goodbye) -> None:
+    """The agent (or the fleet) leaves in order: it is UNREACHABLE at once, as if its time of silence were over."""
+    row = links.fenced(m, now_ms, event)
+    if row is None:
+        return
+    m.story_book.note(now_ms, "left", event.agent)
+    _fall_silent(m, now_ms, fleets.members(m, row))
+    plan(m, now_ms)
+
+
+def _fall_silent(m: Master, now_ms: int, rows: NDArray[Any]) -> None:
+    agents = m.agents
     if len(rows) == 0:
         return
     table.become(m, rows, AgentState.UNREACHABLE)

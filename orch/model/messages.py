@@ -120,6 +120,16 @@ class Heartbeat:
     """What the machine really uses: `{"cpus": .., "mem": MiB, "disk": MiB}`; shown, not used for placement."""
 
 
+@record("goodbye")
+@dataclass(frozen=True)
+class Goodbye:
+    """The agent's machine is taken down in order: do not wait for its silence. Lost, the silence says the same."""
+
+    agent: str
+    session: int
+    epoch: int
+
+
 # ---- master -> agent -------------------------------------------------------------------------------------------
 
 

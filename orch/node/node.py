@@ -17,7 +17,7 @@ import structlog
 
 from orch.agent.agent import Agent
 from orch.agent.commands import Stop
-from orch.agent.events import Connected, ContainerChanged, JobsChanged
+from orch.agent.events import Connected, ContainerChanged, JobsChanged, Leaving
 from orch.agent.events import Usage as UsageSeen
 from orch.model.reasons import Reason
 from orch.model.resources import CPUS, DISK, GPUS, MEM, PORTS, R
@@ -139,11 +139,13 @@ class Node:
             self._tasks.append(self._loop.create_task(self._line.run()))
 
     async def stop(self, grace_ms: int | None = None) -> None:
-        """The cluster goes down: cut the line to the master, stop every pod, remember how each ended.
+        """The cluster goes down: say goodbye to the master and cut the line, stop every pod, remember how each ended.
 
         grace_ms: instead of each pod's own.
         """
         for seat in self._seats.values():
+            seat.shell.tell(Leaving())
+            seat.shell.drain()
             seat.ending = True
             seat.shell.mute()
         await self._door.close()

@@ -177,6 +177,15 @@ def test_the_next_attempt_of_a_pod_is_another_launch(bench: Bench) -> None:
     assert (bench.state_of(10, 1), bench.state_of(10, 2)) == (State.FAILED, State.STAGING)
 
 
+def test_one_that_leaves_says_goodbye_once(bench: Bench) -> None:
+    bench.give(events.Leaving())
+    assert bench.sent(say.Goodbye) == [say.Goodbye("a0", 1, 1)]
+    bench.give(events.Leaving())
+    assert bench.sent(say.Goodbye) == []
+    bench.give(Tick(), after_ms=5_000)
+    assert len(bench.sent(say.Register)) == 1, "if it lives on, it wants to be let in"
+
+
 def test_a_doubled_message_is_dropped_and_a_gap_makes_it_register_again(bench: Bench) -> None:
     bench.launch(JOB, [10])
     bench.launch(JOB, [11], seq=1)

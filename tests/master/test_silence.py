@@ -52,6 +52,22 @@ def test_silence_makes_an_agent_and_its_instances_unreachable_and_then_lost(worl
     assert [note["what"] for note in world.master.story("a1")] == ["registered", "reconciled", "unreachable"]
 
 
+def test_an_agent_that_says_goodbye_is_unreachable_at_once(world: World) -> None:
+    ids = world.submit("services", 5)
+    world.update("a1", (ids[4], State.RUNNING))
+    session, epoch = world.session("a1"), world.master.epoch
+    world.tell(say.Goodbye("a1", session - 1, epoch))
+    assert world.agent("a1")["state"] == "READY", "an old session's word counts for nothing"
+    for _ in range(2):  # doubled on the way
+        world.tell(say.Goodbye("a1", session, epoch))
+        assert world.agent("a1")["state"] == "UNREACHABLE" and world.states(ids[4]) == ["UNREACHABLE"]
+    assert [note["what"] for note in world.master.story("a1")][-2:] == ["left", "unreachable"]
+    keep_alive(world, "a0", world.now_ms + 5_000)
+    assert world.states(ids[4]) == ["LOST"]
+    world.join("a1")
+    assert world.agent("a1")["state"] == "READY"
+
+
 def test_unreachable_agents_are_not_offered(world: World) -> None:
     keep_alive(world, "a0", 2_000)
     world.submit("services", 8)
