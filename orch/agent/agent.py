@@ -8,6 +8,7 @@ services are recovered from their stubs.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 
 Ints = NDArray[np.int64]
+UPDATE_ROWS = 65_536
+"""Instances of one report, so that a fleet's is no long piece of work for anybody."""
 MAX_ROUNDS = 5
 """Starts of one attempt, each with other ports, before a port taken by somebody else is its end."""
 
@@ -69,6 +72,8 @@ class Agent(Machine):
         self.fleet = fleet
         self.link = Link(agent, nonce, lambda message: self.send("master", message))
         self._dirty: list[Ints] = []
+        self._told: deque[tuple[int, Ints]] = deque()
+        """Rows of each update that is not acknowledged, by its number."""
 
     # -- the line to the master ------------------------------------------------------------------------------
 
@@ -103,6 +108,7 @@ class Agent(Machine):
         if event.agent != self.agent or event.nonce != self.link.nonce or self.link.session:
             return
         self.link.registered(now_ms, event.session, event.epoch)
+        self._told.clear()
         rows = self.instances.rows()
         image = Image(
             self.agent, event.session, event.epoch, 0, **self.instances.columns(rows), details=self._details(rows)
@@ -339,15 +345,17 @@ class Agent(Machine):
 
     def _flush(self, now_ms: int) -> None:
         """Send what changed, if the line has room; else it goes with the next acknowledgement."""
-        if not self._dirty or not self.link.room():
-            return
-        rows = distinct(np.concatenate(self._dirty))
-        self._dirty = []
-        rows = rows[self.instances["id"][rows] != 0]
-        if len(rows) == 0:
-            return
+        while self._dirty and self.link.room():
+            rows = distinct(np.concatenate(self._dirty))
+            rows = rows[self.instances["id"][rows] != 0]
+            self._dirty = [rows[UPDATE_ROWS:]] if len(rows) > UPDATE_ROWS else []
+            if len(rows):
+                self._update(now_ms, rows[:UPDATE_ROWS])
+
+    def _update(self, now_ms: int, rows: Ints) -> None:
         seq = self.link.next_seq()
         self.instances["sent_seq"][rows] = seq
+        self._told.append((seq, rows))
         batch = UpdateBatch(
             self.agent, self.link.session, self.link.epoch, seq, **self.instances.columns(rows),
             details=self._details(rows),
@@ -366,7 +374,7 @@ class Agent(Machine):
             return
         self.link.acknowledged(event.seq)
         table = self.instances
-        rows = table.rows()
+        rows = self._told_by(event.seq)
         told = (table["sent_seq"][rows] > 0) & (table["sent_seq"][rows] <= event.seq)
         done = rows[told & ~table.alive(rows)]
         done = done[~np.isin(done, np.concatenate([*self._dirty, np.empty(0, dtype=np.int64)]))]
@@ -375,6 +383,13 @@ class Agent(Machine):
             self.emit(Forgotten(ids, attempts))
             self.do(Ended(ids, attempts))
         self._flush(now_ms)
+
+    def _told_by(self, seq: int) -> Ints:
+        """Rows of the updates up to `seq`, each once; they are looked at once."""
+        parts = []
+        while self._told and self._told[0][0] <= seq:
+            parts.append(self._told.popleft()[1])
+        return distinct(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
 
     def _apply_forgotten(self, fact: Forgotten) -> None:
         rows = self.instances.find(fact.ids, fact.attempts)

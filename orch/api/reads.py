@@ -374,9 +374,10 @@ def instance_counts(host: Host) -> dict[str, dict[str, int]]:
     ledger = batch_of(host).ledger
     sums = ledger.jobs["counts"].sum(axis=0).tolist() if ledger.jobs.length else []
     counts["batch"] = {State(state).name: pods for state, pods in enumerate(sums) if pods}
-    for framework in master_views.frameworks(master_of(host)):
-        if framework["number"] != BATCH:
-            counts[framework["name"]] = framework["states"]
+    master = master_of(host)
+    for framework in master.frameworks.by_name.values():
+        if framework.number != BATCH:
+            counts[framework.name] = master_views.counts(master, framework.name)
     missing = _missing(host)
     if missing:
         counts.setdefault("services", {})[State.SCHEDULED.name] = missing

@@ -22,6 +22,10 @@ from orch.model.states import State
 from orch.placement import Demand as Asked
 from orch.placement.offered import Offered, most_pods, rows_by_group
 
+SLICE = 65_536
+"""Pods of one accept, about. More wait for the next offer, which comes at once: between them the master looks at other
+events, agents start what they got, and no process of the cluster is busy for long with one piece."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InFlight:
@@ -176,28 +180,45 @@ class Launcher:
         queues = list(self._queues.values())
         self._offered.update(offer)
         chosen: list[Chosen] = []
+        left, more = SLICE, False
         for turn, rows in rows_by_group([queue.group for queue in queues], offer.groups):
-            chosen += self._match([queues[row] for row in rows], offer.headroom[turn])
-        return self._accept_of(chosen, offer) if chosen else self._pass()
+            found, cut = self._match([queues[row] for row in rows], offer.headroom[turn], left)
+            chosen += found
+            left -= sum(len(share.agents) for share in found)
+            more |= cut
+        return self._accept_of(chosen, offer, more) if chosen else self._pass()
 
-    def _match(self, queues: list[Queue], headroom: I64) -> list[Chosen]:
+    def _match(self, queues: list[Queue], headroom: I64, most: int) -> tuple[list[Chosen], bool]:
+        """What is placed of these queues, about `most` pods; whether that ended it, and more might fit.
+
+        In the very order in which one match would try them all: those before the slice's end first.
+        """
         cluster = self._offered.cluster
         assert cluster is not None
         requests, gangs = _requests(queues), np.array([queue.gang for queue in queues], dtype=np.int32)
         totals = np.array([queue.total for queue in queues], dtype=np.int64)
-        asked = Asked.of(
-            np.arange(len(queues), dtype=np.int32),
-            most_pods(requests, totals, gangs, headroom),
-            gangs,
-            np.array([queue.priority for queue in queues], dtype=np.int32),
-        )
-        match = cluster.match(requests, asked, headroom=headroom)
-        return [
-            Chosen(queues[row], match.agent[asked.offset[row] : asked.offset[row] + match.placed[row]])
-            for row in np.flatnonzero(match.placed).tolist()
-        ]
+        counts = most_pods(requests, totals, gangs, headroom)
+        priorities = np.array([queue.priority for queue in queues], dtype=np.int32)
+        order = cluster.order(requests, Asked.of(np.arange(len(queues), dtype=np.int32), counts, gangs, priorities))
+        found: list[Chosen] = []
+        while len(order) and most > 0:
+            rows, last, cut = _first_of(order, counts, gangs, most)
+            asked = Asked.of(rows, cut, gangs[rows], priorities[rows])
+            match = cluster.match(requests, asked, headroom=headroom)
+            placed = np.zeros(len(queues), dtype=np.int64)
+            placed[rows] = match.placed
+            found += [
+                Chosen(queues[rows[at]], match.agent[asked.offset[at] : asked.offset[at] + match.placed[at]])
+                for at in np.flatnonzero(match.placed).tolist()
+            ]
+            most -= int(match.placed.sum())
+            headroom = headroom - (placed[:, None] * requests).sum(axis=0)
+            order = order[len(rows) :]
+            if placed[last] < counts[last] and placed[last] == cut[rows == last][0]:
+                return found, True
+        return found, len(order) > 0
 
-    def _accept_of(self, chosen: list[Chosen], offer: OfferBatch) -> Accept:
+    def _accept_of(self, chosen: list[Chosen], offer: OfferBatch, more: bool) -> Accept:
         sizes = np.array([len(share.agents) for share in chosen], dtype=np.int64)
         agents = np.concatenate([share.agents for share in chosen])
         groups = list(dict.fromkeys(share.queue.group for share in chosen))
@@ -218,6 +239,7 @@ class Launcher:
             group=np.repeat(np.array([place[share.queue.group] for share in chosen], dtype=np.int32), sizes),
             priorities=np.repeat(np.array([share.queue.priority for share in chosen], dtype=np.int32), sizes),
             payload=self.payload(parts),
+            more=more,
         )
 
     def _take(self, queue: Queue, pods: int) -> list[Taken]:
@@ -286,6 +308,24 @@ class Launcher:
     def refused(self, agents: I32) -> None:
         """What was accepted on these agents was not committed."""
         self._offered.refuse(agents)
+
+
+def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int, I32]:
+    """(rows int32[m] ascending, the last one in order, pods int32[m] of each): of `order` up to `most` pods in all.
+
+    The last row may be cut, to whole gangs; at least one gang of the first row is there.
+    """
+    ends = np.cumsum(counts[order], dtype=np.int64)
+    upto = int(np.searchsorted(ends, most))
+    if upto >= len(order):
+        rows = np.sort(order, kind="stable").astype(np.int32)
+        return rows, int(order[-1]), counts[rows]
+    last, size = int(order[upto]), max(int(gangs[order[upto]]), 1)
+    whole = most - (int(ends[upto - 1]) if upto else 0)
+    pods = counts.copy()
+    pods[last] = min(int(counts[last]), max(whole // size, 1) * size)
+    rows = np.sort(order[: upto + 1], kind="stable").astype(np.int32)
+    return rows, last, pods[rows]
 
 
 def _requests(queues: list[Queue]) -> I32:

@@ -27,6 +27,8 @@ _RETRY_S = 0.1
 _LOST_S = 20.0
 """The master's actor does not answer for so long: then this process starts again, and with it its connection to Ray."""
 _CALL_RETRIES_S = 15.0
+_PIECE_S = 0.005
+"""Of records applied at a stretch, about; a reader waits for one stretch."""
 _BUSY_S, _REST_S = 0.003, 0.01
 """Answers of the feed that come so close upon each other are followed by a rest."""
 
@@ -124,10 +126,8 @@ class RayBackend:
                 if "gap" in found:
                     await self._take_image()
                     continue
-                with self._spans.of("follow"):
-                    records = [decode(body) for body in found["records"]]
-                    self.follower.apply(records, time.time_ns() // 1_000_000)
-                await self._rest(bool(records))
+                await self._apply(found["records"])
+                await self._rest(bool(found["records"]))
             except self._ray.exceptions.RayError as error:
                 if not await self._pause(error):
                     return
@@ -138,6 +138,17 @@ class RayBackend:
                 log.error("the replica went wrong, a new image is taken", error=repr(error), exc_info=True)
                 self._life = ""
                 await asyncio.sleep(1.0)
+
+    async def _apply(self, bodies: Sequence[bytes]) -> None:
+        """Apply records of the feed; requests are answered between them where they take long."""
+        at = 0
+        while at < len(bodies):
+            began = time.monotonic()
+            with self._spans.of("follow"):
+                while at < len(bodies) and time.monotonic() - began < _PIECE_S:
+                    self.follower.apply([decode(bodies[at])], time.time_ns() // 1_000_000)
+                    at += 1
+            await asyncio.sleep(0)
 
     async def _rest(self, came: bool) -> None:
         """While much happens, look for it in larger pieces: each call costs the master as much as a small event."""

@@ -54,6 +54,8 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     verdicts[there] = Reason.PLACED
     m.send(framework.address, AcceptResult(framework.name, event.ids, event.attempts, verdicts))
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))
+    if event.more and len(rows):
+        m.offers.pause(m, now_ms)
 
 
 def _runs(*columns: NDArray[Any]) -> tuple[Rows, Rows]:

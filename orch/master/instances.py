@@ -94,10 +94,8 @@ class Instances:
         return there
 
     def of_framework(self, framework: int) -> Rows:
-        """All rows of a framework, ascending."""
-        rows = self.table.rows()
-        ours: Rows = rows[self["framework"][rows] == framework]
-        return ours
+        """All rows of a framework, ascending. Frameworks count from 1: a row that is free has 0."""
+        return np.flatnonzero(self["framework"] == framework)
 
     def updates(self, rows: Rows, details: dict[int, dict[str, Any]] | None = None) -> InstanceUpdates:
         """What a framework is told of these rows."""

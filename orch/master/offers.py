@@ -50,10 +50,12 @@ class Offers:
         self._stuck: dict[tuple[str, int], bool] = {}
         """(framework, group) that took nothing in this cycle."""
         self._waiting: Framework | None = None
+        self._paused = False
+        """A framework had enough for one event: the next tick goes on."""
 
     def run(self, m: Master, now_ms: int) -> None:
         """Go on with the cycle as far as it goes without an answer."""
-        while self._waiting is None:
+        while self._waiting is None and not self._paused:
             if not self._turns and not self._begin(m, now_ms):
                 return
             framework, groups = self._turns.popleft()
@@ -80,6 +82,16 @@ class Offers:
         if framework.passes == MAX_PASSES:
             framework.passes, framework.rests_until_ms = 0, now_ms + REST_MS
         self._again = self._contended
+
+    def pause(self, m: Master, now_ms: int) -> None:
+        """Go on with a new cycle in an event of its own, as soon as others had their turn."""
+        self._paused = True
+        m.wake_by(now_ms)
+
+    def resume(self) -> None:
+        """The tick after a pause."""
+        if self._paused:
+            self._paused, self.dirty = False, True
 
     def expire(self, m: Master, now_ms: int) -> None:
         """Offers whose time is up are over; refusals end; who had a rest is asked again."""

@@ -31,6 +31,7 @@ def tick(m: Master, now_ms: int, event: Tick) -> None:
     m.next_wake_ms = None
     _unreachable(m, now_ms)
     _gone(m, now_ms)
+    m.offers.resume()
     m.offers.expire(m, now_ms)
     plan(m, now_ms)
 

@@ -167,12 +167,11 @@ def headroom(m: Master, group: str) -> I64:
 
 
 def summary(m: Master) -> dict[str, Any]:
-    """The cluster in a few numbers: `{epoch, agents: {state: n}, instances: {state: n}, total, free}`."""
+    """The cluster in a few numbers: `{epoch, agents: {state: n}, total, free}`; of instances, see `counts`."""
     states = np.bincount(m.agents["state"][m.agents.present()], minlength=len(AgentState)).tolist()
     return {
         "epoch": m.epoch,
         "agents": {AgentState(state).name: count for state, count in enumerate(states) if count},
-        "instances": counts(m),
         "total": resources.to_dict(m.ledger.total.tolist()),
         "free": resources.to_dict(free(m).tolist()),
     }

@@ -260,7 +260,7 @@ class Demand:
     priorities: I32
 
 
-@record("accept")
+@record("accept", 2)
 @dataclass(frozen=True)
 class Accept:
     """Launch these on those agents. Answered by one `AcceptResult`; rows that fit are on their way by then.
@@ -268,7 +268,7 @@ class Accept:
     agents int32[k]: agent rows of the offer; sessions int64[k]: their sessions in the offer. shape int32[k]
     indexes requests
     int32[S, R]. gangs int32[k]: rows with the same number >= 0 launch all or none; -1: alone. group int32[k]
-    indexes groups.
+    indexes groups. more: it would have taken more of this offer, and wants another one soon.
     """
 
     framework: str
@@ -283,6 +283,10 @@ class Accept:
     group: I32
     priorities: I32
     payload: Payload
+    more: bool = False
+
+
+upgrade("accept", 1)(lambda fields: [*fields, False])
 
 
 @record("relaunch")

@@ -8,7 +8,7 @@ import numpy as np
 
 from orch import _placement as kernel
 from orch.placement import columns
-from orch.placement.columns import Int32, UInt8
+from orch.placement.columns import Int32, Int64, UInt8
 from orch.placement.demand import Demand
 from orch.placement.errors import ShapeError
 from orch.placement.match import Match
@@ -151,6 +151,12 @@ class Cluster:
         agent = np.empty(len(ids), np.int32)
         kernel.deal(ids, match.demand.offset, match.agent, agent)
         return agent, match
+
+    def order(self, requests: Any, demand: Demand) -> Int64:
+        """int64[D]: the demand's rows in the order in which `match` tries them. requests: int32[S, R]."""
+        wide = columns.padded(columns.requests(requests, self.dims))
+        rows: Int64 = self._index.sequence(demand.shape, demand.priority, wide)
+        return rows
 
     def rollback(self, match: Match) -> None:
         """Give back what a match placed, except on agents that an `update` has told of since. Once per match.

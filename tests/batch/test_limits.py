@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
-from orch.batch import Batch, ledger, requests, views
+from orch.batch import Batch, launcher, ledger, requests, views
+from orch.machine.host import Host
+from orch.master import Master
+from orch.model import messages as say
 from orch.model.requests import ForgetJob, StopJob, SubmitJob
+from orch.model.specs.template import ContainerTemplate, Template
 from orch.model.states import State
 from tests.batch.plain import Rig
 from tests.batch.test_batch import AGENT, envs, job, template
@@ -117,3 +123,63 @@ def test_a_million_pods_are_one_submission() -> None:
     assert views.job(rig.machine, 1)["states"]["KILLED"] == 996_000
     assert len(rig.facts(ledger.facts.PodsDropped)[0].starts) == 1
     assert np.count_nonzero(views.exit_codes(rig.machine, 1) == 0) == 2_000
+
+
+def test_a_large_demand_is_accepted_in_slices_in_the_order_and_with_the_result_of_one_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, accepts = [], []
+    for size in (1_000, 7):
+        monkeypatch.setattr(launcher, "SLICE", size)
+        world = Together([(4000, 4096, 10_000, 0, 100)] * 4)
+        for number, (count, cpus, priority) in enumerate([(11, 500, 0), (9, 300, 5), (6, 700, 0), (5, 9000, 9)]):
+            world.submit(number, count, cpus, priority)
+        found.append(world.placed())
+        accepts.append(world.accepts)
+    assert found[0] == found[1] and len(found[0]) == 26
+    assert accepts[1] > accepts[0] + 2
+
+
+def test_a_gang_larger_than_a_slice_starts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "SLICE", 7)
+    world = Together([(4000, 4096, 10_000, 0, 100)] * 4)
+    world.submit(0, 30, 500, 0, gang=15)
+    assert len(world.placed()) == 30
+
+
+class Together:
+    """The master and batch behind one host, and agents that only register."""
+
+    def __init__(self, totals: list[tuple[int, ...]]) -> None:
+        self.master, self.batch = Master(hosted=("batch",)), Batch()
+        self.host = Host([self.master, self.batch])
+        self.host.start(1_000)
+        self.accepts = 0
+        nothing = np.zeros(0, dtype=np.int64)
+        for at, total in enumerate(totals):
+            self.host.handle(1_000, "master", say.Register(f"a{at}", "n", np.array(total, dtype=np.int32), {}))
+            columns = (nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+            self.host.handle(1_000, "master", say.Image(f"a{at}", 1, 1, 0, *columns))
+        self.host.watch = self._watch
+
+    def _watch(self, what: str) -> contextlib.AbstractContextManager[None]:
+        self.accepts += what == "master.Accept"
+        return contextlib.nullcontext()
+
+    def submit(self, number: int, count: int, cpus: int, priority: int, gang: int = 0) -> None:
+        """All jobs are there before the first tick goes on with what a slice left."""
+        container = ContainerTemplate("main", shell="true", cpus_milli=cpus)
+        one = Template(f"/demo/j{number}", "job", (container,), "/demo", (cpus, 16, 0, 0, 0))
+        env = np.zeros(0, dtype=np.int64)
+        request = SubmitJob(f"r{number}", "", "ann", 1_000, one.to_wire(), {}, count, env, b"", gang, priority)
+        self.master.offers.pause(self.master, 1_000)
+        self.host.handle(1_000, "batch", request)
+
+    def placed(self) -> list[tuple[int, int]]:
+        """(id, agent) of all that is launched once all is quiet."""
+        while (wake := self.host.wake_ms()) is not None and wake <= 1_000:
+            self.host.tick(1_000)
+        self.host.check()
+        rows = self.master.instances.table.rows()
+        ids, agents = self.master.instances["id"][rows], self.master.instances["agent"][rows]
+        return sorted(zip(ids.tolist(), agents.tolist(), strict=True))
