@@ -39,11 +39,10 @@ def tick(m: Master, now_ms: int, event: Tick) -> None:
 def plan(m: Master, now_ms: int) -> None:
     """Set the next wake from everything that has a deadline."""
     agents = m.agents
-    rows = agents.present()
-    silent = agents["state"][rows] == AgentState.UNREACHABLE
-    heard, since = agents["heard_ms"][rows[~silent]], agents["silent_ms"][rows[silent]]
-    if len(heard):
-        m.wake_by(int(heard.min()) + m.unreachable_ms)
+    there, silent = _there(m)
+    if there.any():
+        m.wake_by(int(np.where(there, agents["heard_ms"], now_ms).min()) + m.unreachable_ms)
+    since = agents["silent_ms"][silent]
     for deadline in (since + m.gone_ms, since + m.remove_ms):
         ahead = deadline[deadline > now_ms]
         if len(ahead):
@@ -52,11 +51,22 @@ def plan(m: Master, now_ms: int) -> None:
         m.wake_by(due_ms)
 
 
+def _there(m: Master) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(bool[N] of agents that are not removed and not UNREACHABLE, rows of those that are UNREACHABLE).
+
+    Masks, no gathers: this is looked at on every tick, and there may be a million agents. A removed one has no session.
+    """
+    present = m.agents["session"] > 0
+    silent = m.agents["state"] == AgentState.UNREACHABLE
+    if not silent.any():
+        return present, np.empty(0, dtype=np.int64)
+    return present & ~silent, np.flatnonzero(present & silent)
+
+
 def _unreachable(m: Master, now_ms: int) -> None:
     agents = m.agents
-    rows = agents.present()
-    rows = rows[agents["state"][rows] != AgentState.UNREACHABLE]
-    _fall_silent(m, now_ms, rows[agents["heard_ms"][rows] + m.unreachable_ms <= now_ms])
+    there, _ = _there(m)
+    _fall_silent(m, now_ms, np.flatnonzero(there & (agents["heard_ms"] <= now_ms - m.unreachable_ms)))
 
 
 def goodbye(m: Master, now_ms: int, event: Goodbye) -> None:
@@ -86,8 +96,9 @@ def _fall_silent(m: Master, now_ms: int, rows: NDArray[Any]) -> None:
 
 def _gone(m: Master, now_ms: int) -> None:
     agents = m.agents
-    rows = agents.present()
-    rows = rows[agents["state"][rows] == AgentState.UNREACHABLE]
+    rows = _there(m)[1]
+    if len(rows) == 0:
+        return
     silent_ms = now_ms - agents["silent_ms"][rows]
     lose(m, now_ms, rows[silent_ms >= m.gone_ms])
     for row in rows[silent_ms >= m.remove_ms].tolist():
