@@ -4,10 +4,11 @@
  * CPU and memory. Devices that an agent does not have are 0 free, so nothing fits them.
  *
  * What is worth what is one formula for all policies (orch/placement/gpus.py gives the weights and their source):
- *     score = value before - value after - pull * what is left,   value = one * waste + fill * leftover
+ *     score = value before - value after - pull * what is left,   value = one * waste + fill * leftover + gap * gaps
  * `waste` is the fragmentation measure of FGD (Weng et al., USENIX ATC'23, section 3): the idle milli of an agent that
  * a pod of the usual mix could not use, on average over the mix. `leftover` is the same after as many pods of that kind
- * as the agent holds. Sums are of integers, so the answers do not depend on the processor. Ties: the lowest row.
+ * as the agent holds. `gaps` is what the usual shares of a device, well chosen, would leave of each device: a table.
+ * Sums are of integers, so the answers do not depend on the processor. Ties: the lowest row.
  *
  * Scores are kept for each shape and agent. A placement changes one agent, so the next pod of a shape scores only what
  * has changed since the last one: the changes lie in a ring, and one that is older than the ring scores all anew.
@@ -41,8 +42,9 @@ typedef struct {
     const int64_t *weight;       /* [kinds] */
     int64_t idle_weight;         /* of the kinds that ask for none: to them all that is idle is waste */
     const int32_t *level;        /* [levels] milli per device, as the kinds ask for */
-    int64_t one, fill;           /* weights of the value */
-    int64_t pull_cpu, pull_memory, pull_gpu;
+    const int64_t *left;         /* [ORCH_MILLI + 1] what the shares leave of a device with so much free, times weight */
+    int64_t one, fill, gap;      /* weights of the value */
+    int64_t pull_cpu, pull_gpu;
     const int64_t *steps;        /* [ORCH_GPU_STEPS] the least decrease for each step, or NULL: scores are exact */
     int64_t *value;              /* [agents] */
     int64_t *score;              /* [shapes, agents] */
@@ -96,9 +98,11 @@ static inline __attribute__((always_inline)) int64_t orch_gpu_value(const orch_g
                                                                     const int32_t *device, uint64_t model)
 {
     int32_t count[ORCH_MILLI], below[ORCH_MILLI], copies[ORCH_MILLI];
-    int64_t idle = 0, waste, leftover = 0;
-    for (int d = 0; d < ORCH_DEVICES; d++)
+    int64_t idle = 0, gaps = 0, waste, leftover = 0;
+    for (int d = 0; d < ORCH_DEVICES; d++) {
         idle += device[d];
+        gaps += g->left[device[d]];
+    }
     if (idle == 0)
         return 0;
     for (int64_t l = 0; l < g->levels; l++)
@@ -123,7 +127,7 @@ static inline __attribute__((always_inline)) int64_t orch_gpu_value(const orch_g
             leftover += g->weight[k] * (left > 0 ? left : 0);
         }
     }
-    return g->one * waste + g->fill * leftover;
+    return g->one * waste + g->fill * leftover + g->gap * gaps;
 }
 
 static inline int64_t orch_gpu_step(const int64_t *steps, int64_t decrease)
@@ -148,13 +152,13 @@ static inline __attribute__((always_inline)) int64_t orch_gpu_try(const orch_gpu
 {
     const int32_t *want = g->shape + GPU_WIDTH * shape, *device = g->device + ORCH_DEVICES * agent;
     int32_t after[ORCH_DEVICES], milli = want[GPU_MILLI], number = want[GPU_NUMBER];
-    int32_t cpu = g->room[2 * agent] - want[GPU_CPU], memory = g->room[2 * agent + 1] - want[GPU_MEMORY];
-    int valued = g->one != 0 || g->fill != 0;
+    int32_t cpu = g->room[2 * agent] - want[GPU_CPU];
+    int valued = g->one != 0 || g->fill != 0 || g->gap != 0;
     int each = valued && number == 1 && milli < ORCH_MILLI;
     int64_t left = -(int64_t)milli * number, best = ORCH_GPU_NO;
     for (int d = 0; d < ORCH_DEVICES; d++)
         left += device[d];
-    int64_t pulled = g->pull_cpu * cpu + g->pull_memory * memory + g->pull_gpu * left;
+    int64_t pulled = g->pull_cpu * cpu + g->pull_gpu * left;
     for (int d = 0; d < (each ? ORCH_DEVICES : 1); d++) {
         unsigned taken = each ? 1u << d : orch_gpu_tightest(device, milli, number);
         int again = 0;

@@ -29,8 +29,9 @@ cdef extern from "_gpus.h" nogil:
         const int64_t* weight
         int64_t idle_weight
         const int32_t* level
-        int64_t one, fill
-        int64_t pull_cpu, pull_memory, pull_gpu
+        const int64_t* left
+        int64_t one, fill, gap
+        int64_t pull_cpu, pull_gpu
         const int64_t* steps
         int64_t* value
         int64_t* score
@@ -86,22 +87,23 @@ cdef class Devices:
         self.g.ring, self.g.last = &ring[0], &last[0]
 
     def mix(self, const int32_t[:, ::1] kind, const uint64_t[::1] wanted, const int64_t[::1] weight,
-            int64_t idle_weight, const int32_t[::1] level):
-        """The usual pods: kind [K + 1, KIND_WIDTH] CPU milli, row of `level`, devices; their models and weights.
+            int64_t idle_weight, const int32_t[::1] level, const int64_t[::1] left):
+        """The usual pods, before `use`: kind [K + 1, KIND_WIDTH] CPU milli, row of `level`, devices; models; weights.
 
-        idle_weight: the weight of usual pods without a device.  level: [L + 1] milli of a device.
+        idle_weight: the weight of usual pods without a device.  level: [L + 1] milli of a device.  left: [MILLI + 1]
+        what the usual shares would leave of a device with so much free, times the weight of all.
         """
-        self.mix_ = [kind, wanted, weight, level]
+        self.mix_ = [kind, wanted, weight, level, left]
         self.g.kinds, self.g.levels = kind.shape[0] - 1, level.shape[0] - 1
         self.g.kind, self.g.kind_wanted, self.g.weight = &kind[0, 0], &wanted[0], &weight[0]
-        self.g.idle_weight, self.g.level = idle_weight, &level[0]
+        self.g.idle_weight, self.g.level, self.g.left = idle_weight, &level[0], &left[0]
 
     def use(self, const int64_t[::1] policy, const int64_t[::1] steps):
-        """The policy from now on: [one, fill, pull of CPU, of memory, of devices], and [STEPS] steps, or none: []."""
+        """The policy from now on: [one, fill, gap, pull of CPU, of devices], and [STEPS] steps, or none: []."""
         cdef int64_t agent, shape
         self.steps_ = steps
-        self.g.one, self.g.fill = policy[0], policy[1]
-        self.g.pull_cpu, self.g.pull_memory, self.g.pull_gpu = policy[2], policy[3], policy[4]
+        self.g.one, self.g.fill, self.g.gap = policy[0], policy[1], policy[2]
+        self.g.pull_cpu, self.g.pull_gpu = policy[3], policy[4]
         self.g.steps = &steps[0] if steps.shape[0] == ORCH_GPU_STEPS else NULL
         with nogil:
             for shape in range(self.g.shapes):

@@ -24,25 +24,37 @@ MODELS = 64
 class Weights:
     """What a placement is worth to a policy. Decision 19 says where the numbers come from.
 
-    one: thousandths of the waste that it avoids: FGD's measure (Weng et al., USENIX ATC'23).  fill: of the leftover.
-    cpu, memory, gpu: milli of a device that an agent loses for having all of the largest agent's free afterwards.
+    one: thousandths of the waste that it avoids: FGD's measure (Weng et al., USENIX ATC'23).  fill: of the leftover
+    after as many pods of a kind as an agent holds.  gap: of what shares of a device would leave of each device.
+    cpu, gpu: millionths of a device that an agent loses for having all of the largest agent's free afterwards.
     stepped: the waste avoided is mapped to 0..99 as in the authors' simulator, by 100 / (1 + exp(-devices)) cut off.
+    ease, rare: how the usual mix is weighed: see `Mix.eased` and `Mix.left`, rare in thousandths of the mix.
     """
 
     one: int = 0
     fill: int = 0
+    gap: int = 0
     cpu: int = 0
-    memory: int = 0
     gpu: int = 0
     stepped: bool = False
+    ease: int = 0
+    rare: int = 0
+
+    def mix(self, usual: Mix) -> Mix:
+        """The mix as this policy weighs it."""
+        return usual.eased(self.ease) if self.ease else usual
+
+    def left(self, mix: Mix) -> Int64:
+        """int64[1001], what the mix would leave of a device; all 0 where that is worth nothing."""
+        return mix.left(WHOLE * self.rare // 1000) if self.gap else np.zeros(MILLI + 1, np.int64)
 
 
 GPU_POLICIES: dict[str, Weights] = {
     "first-fit": Weights(),
-    "best-fit": Weights(cpu=MILLI, gpu=MILLI),
+    "best-fit": Weights(cpu=1_000_000, gpu=1_000_000),
     "fgd-stepped": Weights(one=1, stepped=True),
-    "fgd": Weights(one=1000, cpu=25, gpu=25),
-    "fgd-fill": Weights(one=1000, fill=60, cpu=12, memory=1, gpu=2),
+    "fgd": Weights(one=1000, cpu=25_000, gpu=25_000, ease=1),
+    "fgd-fill": Weights(one=1000, fill=30, gap=3000, gpu=1500, ease=5, rare=40),
 }
 
 
@@ -63,13 +75,13 @@ def steps() -> Int64:
 
 
 def policy_row(weights: Weights, largest: Sequence[int]) -> Int64:
-    """int64[5] as the kernel takes it: [one, fill, and per unit that is left of CPU, memory, devices].
+    """int64[5] as the kernel takes it: [one, fill, gap, and per milli that is left of CPU, of devices].
 
-    largest: the most that an agent has of CPU (milli), memory (MiB) and devices (milli).
+    largest: the most milli that an agent has of CPU, and of devices.
     """
-    pulls = (weights.cpu, weights.memory, weights.gpu)
-    per_unit = [1000 * WHOLE * pull // max(most, 1) for pull, most in zip(pulls, largest, strict=True)]
-    return np.array([weights.one, weights.fill, *per_unit], np.int64)
+    pulls = (weights.cpu, weights.gpu)
+    per_unit = [MILLI * WHOLE * pull // (1000 * max(most, 1)) for pull, most in zip(pulls, largest, strict=True)]
+    return np.array([weights.one, weights.fill, weights.gap, *per_unit], np.int64)
 
 
 class GpuCluster:
@@ -89,12 +101,12 @@ class GpuCluster:
         device = np.where(np.arange(DEVICES) < count[:, None], np.int32(MILLI), np.int32(0))
         self._shapes = shapes
         self._total = room, device
-        self._largest = [int(column.max(initial=0)) for column in (*room.T, device.sum(axis=1))]
+        self._largest = [int(column.max(initial=0)) for column in (room[:, 0], device.sum(axis=1))]
         self._agents = len(code)
         asked = np.stack([shapes.cpu, shapes.memory, shapes.milli, shapes.number], axis=1)
         bits = np.left_shift(np.uint64(1), code.astype(np.uint64))
         self._kernel = kernel.Devices(_spare(room), _spare(device), _spare(bits), _spare(asked), _spare(shapes.models))
-        self._kernel.mix(*mix_columns(mix))
+        self._mix = mix
         self._policy: str | None = None
 
     def __len__(self) -> int:
@@ -116,6 +128,8 @@ class GpuCluster:
             raise ShapeError(f"policy is {policy!r}, and must be one of {', '.join(GPU_POLICIES)}")
         if policy != self._policy:
             weights = GPU_POLICIES[policy]
+            mix = weights.mix(self._mix)
+            self._kernel.mix(*mix_columns(mix), weights.left(mix))
             cuts = steps() if weights.stepped else np.empty(0, np.int64)
             self._kernel.use(policy_row(weights, self._largest), cuts)
             self._policy = policy

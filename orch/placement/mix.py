@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from orch.placement import columns
 from orch.placement.columns import Int32, Int64, UInt64
-from orch.placement.gpu_shapes import GpuShapes
+from orch.placement.gpu_shapes import MILLI, GpuShapes
 
 WHOLE = 1 << 20
 """The weights of all kinds of a mix add up to about this; shares are rounded to parts of it."""
+LEAST_CPU = 1000
+"""Below a core, less CPU makes a kind no easier to place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,43 @@ class Mix:
         while 100 * taken < percent * total:
             taken += popular[kept][1]
             kept += 1
-        chosen = [kind for kind, _ in popular[:kept]]
-        cpu, milli, number = ([kind[column] for kind in chosen] for column in range(3))
-        return Mix(
-            np.array(cpu, np.int32),
-            np.array(milli, np.int32),
-            np.array(number, np.int32),
-            np.array([kind[3] for kind in chosen], np.uint64),
-            np.array([(WHOLE * pods + taken // 2) // taken for _, pods in popular[:kept]], np.int64),
-        )
+        return _mix(popular[:kept])
+
+    def eased(self, halves: int) -> Mix:
+        """The kinds with devices, each weighed by how easily it is placed: its weight over cpu^(halves / 2)."""
+        rows = zip(*(column.tolist() for column in (self.cpu, self.milli, self.number, self.models)), strict=True)
+        kinds = []
+        for kind, weight in zip(rows, self.weight.tolist(), strict=True):
+            cpu, _, number, _ = kind
+            if number:
+                kinds.append((kind, (weight << 128) // isqrt(max(cpu, LEAST_CPU) ** halves)))
+        return _mix(kinds)
+
+    def left(self, rare: int) -> Int64:
+        """int64[1001]: what shares of a device leave of one with so much free, chosen to leave least; times WHOLE.
+
+        A kind is counted with a part of its milli only: its weight over itself and `rare`, as one of a rare kind may
+        not come. With rare = 0 every kind is as good as there.
+        """
+        weight: dict[int, int] = {}
+        for milli, number, one in zip(self.milli.tolist(), self.number.tolist(), self.weight.tolist(), strict=True):
+            if number == 1 and one:
+                weight[milli] = weight.get(milli, 0) + one
+        worth = [(milli, milli * (WHOLE * one // (one + rare))) for milli, one in sorted(weight.items())]
+        filled = [0] * (MILLI + 1)
+        for free in range(1, MILLI + 1):
+            filled[free] = max([filled[free - 1], *(w + filled[free - m] for m, w in worth if m <= free)])
+        return np.arange(MILLI + 1, dtype=np.int64) * WHOLE - np.array(filled, np.int64)
+
+
+def _mix(kinds: list[tuple[tuple[int, int, int, int], int]]) -> Mix:
+    """Kinds (cpu, milli, number, models) with their amounts, which become parts of WHOLE."""
+    total = sum(amount for _, amount in kinds)
+    cpu, milli, number = ([kind[column] for kind, _ in kinds] for column in range(3))
+    return Mix(
+        np.array(cpu, np.int32),
+        np.array(milli, np.int32),
+        np.array(number, np.int32),
+        np.array([kind[3] for kind, _ in kinds], np.uint64),
+        np.array([(WHOLE * amount + total // 2) // total for _, amount in kinds], np.int64),
+    )

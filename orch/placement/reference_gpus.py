@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MILLI = 1000
+WHOLE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -34,14 +35,18 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A policy: see `orch.placement.gpus.Weights`. Pulls are per unit left; steps may be empty."""
+    """A policy: see `orch.placement.gpus.Weights`. Pulls are per unit left; steps may be empty.
+
+    rare: weight of the mix; left is found anew for each device.
+    """
 
     one: int
     fill: int
+    gap: int
     pull_cpu: int
-    pull_memory: int
     pull_gpu: int
     steps: Sequence[int] = ()
+    rare: int = 0
 
 
 Kinds = Sequence[tuple[Pod, int]]
@@ -87,9 +92,24 @@ def leftover(agent: Agent, kinds: Kinds) -> int:
     return amount
 
 
+def gaps(agent: Agent, kinds: Kinds, rare: int) -> int:
+    """What shares of a device leave of each, chosen to leave least; a rare kind counts with a part of its milli."""
+    weight: dict[int, int] = {}
+    for kind, one in kinds:
+        if kind.number == 1 and one:
+            weight[kind.milli] = weight.get(kind.milli, 0) + one
+    filled = [0]
+    for free in range(1, MILLI + 1):
+        amounts = [milli * (WHOLE * one // (one + rare)) + filled[free - milli]
+                   for milli, one in weight.items() if milli <= free]  # fmt: skip
+        filled.append(max([filled[-1], *amounts]))
+    return sum(WHOLE * free - filled[free] for free in agent.devices)
+
+
 def value(agent: Agent, rule: Rule, kinds: Kinds) -> int:
     """What idles for nothing, as the policy weighs it."""
-    return rule.one * waste(agent, kinds) + rule.fill * leftover(agent, kinds)
+    amount = rule.one * waste(agent, kinds) + rule.fill * leftover(agent, kinds)
+    return amount + rule.gap * gaps(agent, kinds, rule.rare) if rule.gap else amount
 
 
 def tightest(agent: Agent, pod: Pod) -> tuple[int, ...]:
@@ -115,7 +135,7 @@ def charge(agent: Agent, pod: Pod, devices: Sequence[int], sign: int = 1) -> Non
 
 def best(agent: Agent, pod: Pod, rule: Rule, kinds: Kinds) -> tuple[int, tuple[int, ...]]:
     """(score, devices) of the best set of devices; ties: the first."""
-    valued = rule.one or rule.fill
+    valued = rule.one or rule.fill or rule.gap
     found: list[tuple[int, tuple[int, ...]]] = []
     before = value(agent, rule, kinds)
     for devices in choices(agent, pod) if valued else [tightest(agent, pod)]:
@@ -123,7 +143,7 @@ def best(agent: Agent, pod: Pod, rule: Rule, kinds: Kinds) -> tuple[int, tuple[i
         decrease = before - value(agent, rule, kinds)
         score = sum(step <= decrease for step in rule.steps) if rule.steps else decrease
         score = score if valued else 0
-        score -= rule.pull_cpu * agent.cpu + rule.pull_memory * agent.memory + rule.pull_gpu * sum(agent.devices)
+        score -= rule.pull_cpu * agent.cpu + rule.pull_gpu * sum(agent.devices)
         charge(agent, pod, devices, -1)
         found.append((score, devices))
     return max(found, key=lambda one: one[0])

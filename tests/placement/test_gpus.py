@@ -44,17 +44,17 @@ class Case:
     def pods(self) -> list[reference_gpus.Pod]:
         return [reference_gpus.Pod(*shape) for shape in self.shapes]
 
-    def kinds(self) -> list[tuple[reference_gpus.Pod, int]]:
-        mix = self.mix()
+    def kinds(self, policy: str) -> list[tuple[reference_gpus.Pod, int]]:
+        mix = GPU_POLICIES[policy].mix(self.mix())
         rows = zip(*(c.tolist() for c in (mix.cpu, mix.milli, mix.number, mix.models, mix.weight)), strict=True)
         return [(reference_gpus.Pod(c, 0, milli, n, models), weight) for c, milli, n, models, weight in rows]
 
     def rule(self, policy: str) -> reference_gpus.Rule:
-        largest = [max((column(a) for a in self.agents), default=0) for column in
-                   (lambda a: a[0], lambda a: a[1], lambda a: 1000 * a[2])]  # fmt: skip
+        largest = [max((a[0] for a in self.agents), default=0), max((1000 * a[2] for a in self.agents), default=0)]
         weights = GPU_POLICIES[policy]
         row = policy_row(weights, largest).tolist()
-        return reference_gpus.Rule(*row, steps().tolist() if weights.stepped else ())
+        cuts = steps().tolist() if weights.stepped else ()
+        return reference_gpus.Rule(*row, cuts, WHOLE * weights.rare // 1000)
 
 
 # Few distinct values, so that agents tie, fill up exactly and leave remainders that fit something.
@@ -87,11 +87,11 @@ def devices_of(match: GpuMatch) -> list[tuple[int, ...]]:
 @settings(max_examples=400)
 def test_the_kernel_places_as_the_plain_scan_does(case: Case, policy: str, data: st.DataObject) -> None:
     """In several calls, with pods that leave in between and with a policy that may change."""
-    cluster, agents, pods, kinds = case.cluster(), case.idle(), case.pods(), case.kinds()
+    cluster, agents, pods = case.cluster(), case.idle(), case.pods()
     for _ in range(3):
         order = data.draw(st.lists(st.integers(0, len(pods) - 1), max_size=12))
         match = cluster.place(order, policy)
-        expected = reference_gpus.place(agents, [pods[row] for row in order], case.rule(policy), kinds)
+        expected = reference_gpus.place(agents, [pods[row] for row in order], case.rule(policy), case.kinds(policy))
         assert match.agent.tolist() == [row for row, _ in expected]
         assert devices_of(match) == [tuple(sorted(devices)) for _, devices in expected]
         leaving = [at for at in range(len(order)) if data.draw(st.booleans())]
@@ -119,7 +119,7 @@ def test_many_agents_that_fill_up_answer_as_a_fresh_cluster_would(policy: str) -
     cluster, whole = case.cluster(), case.cluster().place(order, policy)
     parts = [cluster.place(order[start : start + 7], policy) for start in range(0, 400, 7)]
     assert np.concatenate([part.agent for part in parts]).tolist() == whole.agent.tolist()
-    expected = reference_gpus.place(case.idle(), [case.pods()[s] for s in order], case.rule(policy), case.kinds())
+    expected = reference_gpus.place(case.idle(), [case.pods()[s] for s in order], case.rule(policy), case.kinds(policy))
     assert whole.agent.tolist() == [row for row, _ in expected]
     assert (whole.agent == -1).any() and (whole.agent >= 0).any()
 
@@ -161,6 +161,26 @@ def test_the_mix_holds_the_most_popular_kinds_and_knows_no_memory() -> None:
     assert mix.weight.tolist() == [round(WHOLE * 60 / 98), round(WHOLE * 38 / 98)]
     assert len(Mix.of(shapes, [30, 30, 38, 2], 100)) == 3
     assert len(Mix.of(shapes, [0, 0, 0, 0])) == 0
+
+
+def test_an_eased_mix_weighs_what_is_placed_easily_and_leaves_out_what_asks_for_no_device() -> None:
+    shapes = GpuShapes.of([1000, 4000, 0, 9], [1, 1, 1, 1], [1000, 1000, 250, 0], [1, 1, 2, 0])
+    eased = Mix.of(shapes, [10, 10, 10, 10], 100).eased(2)
+    by_kind = dict(zip(zip(eased.cpu.tolist(), eased.milli.tolist(), strict=True), eased.weight.tolist(), strict=True))
+    assert by_kind.keys() == {(1000, 1000), (4000, 1000), (0, 250)}
+    assert by_kind[1000, 1000] == pytest.approx(4 * by_kind[4000, 1000], abs=4)
+    assert by_kind[0, 250] == by_kind[1000, 1000], "less CPU than a core is as a core"
+    assert sum(by_kind.values()) == pytest.approx(WHOLE, abs=3)
+
+
+def test_what_the_usual_shares_leave_of_a_device() -> None:
+    shapes = GpuShapes.of([1, 1, 1], [1, 1, 1], [470, 320, 1000], [1, 1, 2])
+    mix = Mix.of(shapes, [50, 25, 25], 100)
+    left = (mix.left(0) / WHOLE).tolist()
+    assert [left[free] for free in (0, 300, 320, 470, 530, 640, 790, 1000)] == [0, 300, 0, 0, 60, 0, 0, 40]
+    rare = (mix.left(WHOLE // 4) / WHOLE).tolist()
+    assert rare[470] == pytest.approx(470 * (1 - 0.5 / 0.75), abs=0.01)
+    assert rare[320] == pytest.approx(320 * (1 - 0.25 / 0.5), abs=0.01)
 
 
 def test_nothing_at_all_is_an_answer() -> None:
