@@ -73,7 +73,8 @@ def test_a_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:
 def test_a_command_sees_no_other_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("ORCH_ADDRESS", "http://127.0.0.1:1")
-    done = context(tmp_path).run(["sh", "-c", "echo $RAY_ADDRESS$ORCH_ADDRESS."], seconds=10)
+    monkeypatch.setenv("ARGS", "demo")  # of `make accept ARGS=demo`: not for the make that it runs
+    done = context(tmp_path).run(["sh", "-c", "echo $RAY_ADDRESS$ORCH_ADDRESS$ARGS."], seconds=10)
     assert done.stdout == ".\n"
 
 
