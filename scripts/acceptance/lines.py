@@ -98,7 +98,7 @@ def text_of(printed: bytes | str | None) -> str:
 
 
 def clean_environ() -> dict[str, str]:
-    """The environment without the settings of another cluster, of orch or of Ray, and without the words for this make."""
+    """The environment without the settings of another cluster, of orch, of Ray, and without the words for this make."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("ORCH_", "RAY_", "MAKE", "MFLAGS", "ARGS"))}
 
 
