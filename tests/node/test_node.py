@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -36,6 +37,9 @@ from tests.node.driving import FIRST_PORT, Driver, job, plan, run, running, shor
 SERVICE = first_id(1)
 JOB = first_id(2)
 ROOT = Path(__file__).resolve().parents[2]
+
+PYTHON = shlex.quote(sys.executable)
+"""For a shell: the checkout may lie in a folder with spaces."""
 
 
 def container(name: str, shell: str, **options: Any) -> ContainerTemplate:
@@ -162,7 +166,7 @@ def test_a_launch_that_comes_twice_runs_once_and_the_next_attempt_runs_again() -
 
 def test_a_pod_serves_on_its_port_with_its_sidecar_and_its_health_is_told() -> None:
     server = (
-        "exec " + sys.executable + " -m http.server $ENDPOINT_HTTP --bind 127.0.0.1 --directory $MESOS_SANDBOX/shared"
+        "exec " + PYTHON + " -m http.server $ENDPOINT_HTTP --bind 127.0.0.1 --directory $MESOS_SANDBOX/shared"
     )
     check = HealthTemplate("http", endpoint=0, delay_ms=50, interval_ms=50, timeout_ms=2000)
     command = HealthTemplate("command", shell="test -e shared/now", delay_ms=10, interval_ms=50, timeout_ms=2000)
@@ -287,7 +291,7 @@ def test_a_container_that_takes_too_much_memory_is_ended_where_limits_can_be_set
         with short_folder() as folder:
             async with running(plan(folder)) as (_, driver):
                 assert driver.register is not None
-                greedy = f"exec {sys.executable} -S -c 'x = b\"x\" * (200 << 20); import time; time.sleep(2)'"
+                greedy = f"exec {PYTHON} -S -c 'x = b\"x\" * (200 << 20); import time; time.sleep(2)'"
                 driver.launch([SERVICE], pod(container("app", greedy, mem_mib=48)))
                 if driver.register.attributes["limits"] == "none":
                     await driver.reaches(SERVICE, State.FINISHED)
@@ -302,7 +306,7 @@ def test_a_job_that_takes_too_much_memory_is_ended_when_it_is_seen() -> None:
         with short_folder() as folder:
             async with running(plan(folder)) as (_, driver):
                 for row, mem_mib in enumerate((32, 512)):
-                    greedy = f"{sys.executable} -S -c 'x = b\"x\" * (100 << 20); import time; time.sleep(4)'"
+                    greedy = f"{PYTHON} -S -c 'x = b\"x\" * (100 << 20); import time; time.sleep(4)'"
                     template = job(greedy)
                     limited = replace(template, containers=(replace(template.containers[0], mem_mib=mem_mib),))
                     driver.launch([JOB + row], limited)
