@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -40,11 +41,11 @@ def place(ray: Any, node_id: str = "") -> dict[str, Any]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = node_id or ray.get_runtime_context().get_node_id()
-    root = str(Path(__file__).resolve().parents[2])
-    return {
-        "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
-        "runtime_env": {"env_vars": {"PYTHONPATH": root}},
-    }
+    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}}
+    python = shlex.quote(sys.executable)
+    if python != sys.executable:
+        environment["py_executable"] = python  # Ray starts it by a shell, and quotes everything else itself
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False), "runtime_env": environment}
 
 
 class Starter:
