@@ -105,10 +105,16 @@ def upper(body: Body, name: str, default: str = "") -> str:
     return found.upper() if isinstance(found, str) else ""
 
 
+_PAST_EVERY_BOUND = 2**63
+"""What is larger has its own field's bound told; rules between fields need not look at it."""
+
+
 def number(body: Body, name: str, default: float | None = None) -> float | None:
-    """The number at `name`; the default where it is absent; None where it is no number."""
+    """The number at `name`; the default where it is absent; None where it is no number, or one past every bound."""
     found = body.get(name, default)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return found if abs(found) <= _PAST_EVERY_BOUND else None
 
 
 def whole(body: Body, name: str) -> int | None:

@@ -128,5 +128,18 @@ def test_a_number_without_end_is_told_short(field: str) -> None:
     assert "expected 1073741824 or less, or 'unlimited'" in limit
 
 
+@pytest.mark.parametrize("field", ["timeoutSeconds", "intervalSeconds"])
+def test_a_number_too_large_for_a_float_is_told_by_its_own_bound(field: str) -> None:
+    """Rules between two numbers show both; one of 309 digits was an OverflowError."""
+    check = {"exec": {"command": {"shell": "true"}}, field: 10**400}
+    body = pod()
+    body["containers"][0]["healthCheck"] = check
+    assert f"/containers(0)/healthCheck/{field}" in faults(parse_pod, body)
+    strategy = {"inactiveAfterSeconds": 10**400, "expungeAfterSeconds": 1}
+    assert "/unreachableStrategy/inactiveAfterSeconds" in faults(parse_app, app(unreachableStrategy=strategy))
+    checks = [{"protocol": "COMMAND", "command": {"value": "true"}, field: 10**400}]
+    assert f"/healthChecks(0)/{field}" in faults(parse_app, app(healthChecks=checks))
+
+
 def test_a_long_name_is_shown_short() -> None:
     assert faults(parse_app, app(**{"x" * 10_000: 1})).keys() == {"/" + "x" * 80}
