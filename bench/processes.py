@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orch.node.procfs import environment_of, pids, stat_of
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def with_environment(marker: str) -> list[int]:
-    """Pids of all processes that have this `NAME=value` in their environment."""
-    wanted = marker.encode() + b"\0"
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "environ").read_bytes() + b"\0":
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return sorted(found)
+    """Pids of all processes with this `NAME=value` in their environment, or in a session that one of those leads.
+
+    Ray's agents write titles over their environments, not the same part at each start: only their session tells.
+    """
+    name, _, value = marker.partition("=")
+    marked = {pid for pid in pids() if environment_of(pid).get(name) == value}
+    in_sessions = {pid for pid in pids() if (stat := stat_of(pid)) is not None and stat.session in marked}
+    return sorted(marked | in_sessions)
 
 
 def pss_bytes(pid: int) -> int:
@@ -32,10 +32,10 @@ def pss_bytes(pid: int) -> int:
     return 0
 
 
-def cpu_s(pids: list[int]) -> float:
+def cpu_s(of: list[int]) -> float:
     """CPU seconds of these processes and of their children that were waited for."""
     total = 0
-    for pid in pids:
+    for pid in of:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
