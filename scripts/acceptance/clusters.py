@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from acceptance.lines import Check, Context, Done, Line, at_most, clean_environ, holds, parsed
 from bench.processes import command_of, with_environment
 from bench.ray_head import RayHead
+from orch.node.procfs import stat_of
 
 UP_KEYS = ("url", "cluster", "token_file", "agents", "ready_ms")
 WHY_KEYS = ("id", "agents", "feasible", "ruled_out", "nearest", "never", "sentence")
@@ -100,8 +101,10 @@ def up_again(cluster: OwnCluster, first: dict[str, Any]) -> Iterator[Line]:
 def down(cluster: OwnCluster, url: str) -> Iterator[Line]:
     """`orch down` with a service running: no process, no unix socket, no port is left."""
     job = cluster.orch("submit", "-n", "2", "--name", "/accept/sleep", "--", "exec sleep 1000")
+    before = {pid: started(pid) for pid in cluster.pids()}  # Ray's agents write over the environment that tells them
     done = cluster.orch("down", seconds=120)
-    left = [f"{pid} {command_of(pid)[:80]}" for pid in cluster.pids()]
+    alive = {pid for pid, since in before.items() if since is not None and started(pid) == since}
+    left = [f"{pid} {command_of(pid)[:80]}" for pid in sorted(alive | set(cluster.pids()))]
     name = f"down ({cluster.data.name})"
     yield holds(name, done.code == job.code == 0 and not left, f"{len(left)} processes", "0 processes", "\n".join(
         [*left, job.tail(), done.tail()]
@@ -110,6 +113,12 @@ def down(cluster: OwnCluster, url: str) -> Iterator[Line]:
     if answers(url):
         sockets.append(url)
     yield holds(f"{name} sockets", not sockets, f"{len(sockets)} sockets", "0 sockets", "\n".join(sockets))
+
+
+def started(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did; None where it runs no more."""
+    stat = stat_of(pid)
+    return stat.started if stat is not None and stat.alive else None
 
 
 def sockets_of(cluster: OwnCluster) -> list[str]:
