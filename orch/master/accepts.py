@@ -50,7 +50,7 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
-        m.offers.dirty = True
+        m.offers.again_for(framework)
     verdicts[there] = Reason.PLACED
     m.send(framework.address, AcceptResult(framework.name, event.ids, event.attempts, verdicts))
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))

@@ -235,11 +235,11 @@ def test_declined_agents_are_not_shown_for_a_while(far: World) -> None:
     assert far.tell(say.Decline("far", i32(0, 7, -1), refuse_ms=2_000)) == []
     more = far.pods("far", 2, request=(4000, 0, 0, 0, 0))
     [offer] = wish(far, more)
-    assert offer.full and offer.usable.tolist() == [0, 1]
+    assert (offer.full, offer.changed.tolist(), offer.usable.tolist()) == (False, [0], [0, 1])
     far.tell(say.Decline("far", i32(), refuse_ms=500))
     messages = far.until(far.now_ms + 2_000)
     [offer] = [message for message in messages if isinstance(message, say.OfferBatch)]
-    assert offer.full and offer.usable.tolist() == [1, 1]
+    assert (offer.full, offer.changed.tolist(), offer.usable.tolist()) == (False, [0], [1, 1])
 
 
 def test_an_agent_that_came_after_a_decline_is_shown(far: World) -> None:
