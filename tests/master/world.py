@@ -243,6 +243,7 @@ class World:
         self.seqs: dict[str, int] = {}
         self.far: dict[str, FarOffers] = {}
         """What frameworks elsewhere have been shown; only their offers are sent as changes."""
+        self.shown: list[say.OfferChanges] = []
         self._next = 0
         self._start()
         for number in range(agents):
@@ -288,6 +289,7 @@ class World:
         """A message as its receiver sees it: changes are a whole offer, which must be what the master has."""
         if not isinstance(message, say.OfferChanges):
             return message
+        self.shown.append(message)
         offer = self.far.setdefault(to, FarOffers()).take(message)
         agents = self.master.agents
         assert offer.names == agents.names and offer.attributes == agents.attributes
