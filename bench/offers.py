@@ -1,7 +1,7 @@
 """Offers to frameworks elsewhere, each in a group of its own: a cycle that offers all of them what is free.
 
-They all decline. Before a cycle pods end on one agent of a hundred, while all frameworks still refuse offers. Timed: the
-tick at which the refusals end, the offers until they are bytes, and the declines from bytes until all is quiet. Demand
+They all decline. Before a cycle pods end on one agent of a hundred, while all still refuse. Timed: the tick at
+which the refusals end, the offers until they are bytes, and the declines from bytes until all is quiet. Demand
 is twice of what is free. Checked outside of the timing: each framework is offered once, its own group, within limits
 and, all together, within what is free; nobody before its refusal ends; what a framework keeps is what the master has.
 Then the conflicts of busy frameworks (`bench.races`), and a cycle with nothing to do.

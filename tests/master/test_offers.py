@@ -276,6 +276,7 @@ def test_changes_name_total_and_attributes_only_of_agents_that_have_others(far: 
     raw = decode(far.shown[-1].shown)
     assert raw.rows.tolist() == [0, 1] and raw.named.tolist() == [1] and raw.attributes == [{"zone": "z"}]
     far.tell(accept_of("far", [(pods[1], 0, 1)]))
+    assert len(wish(far, far.pods("far", 4))) == 1
     raw = decode(far.shown[-1].shown)
     assert (raw.since > 0, raw.rows.tolist(), raw.named.tolist()) == (True, [0], [])
 
