@@ -100,7 +100,7 @@ def stop(machine: Batch, now_ms: int, event: StopJob) -> None:
     drop_pods(machine, now_ms, waiting, Reason.STOPPED_BY_USER)
     states = ledger.pods["state"][ledger.rows(at)]
     launched = ledger.ids_in(at, (states > 0) & (states < FIRST_TERMINAL))
-    launches.kill(machine, launched, Reason.STOPPED_BY_USER)
+    launches.kill(machine, machine.stops.add(now_ms, launched), Reason.STOPPED_BY_USER)
     machine.do(Reply(event.request, {"job": event.job}))
     machine.ask()
 

@@ -122,6 +122,36 @@ def test_a_job_that_is_stopped_launches_nothing_more_and_stops_what_runs(rig: Ri
     rig.same()
 
 
+def test_a_large_job_is_stopped_piece_by_piece_and_not_what_has_ended_meanwhile() -> None:
+    rig = Rig(lambda: Batch(stop_pods=4), [AGENT])
+    first = rig.ask(SubmitJob, **job(10))["first_id"]
+    assert rig.ask(StopJob, job=1) == {"job": 1}
+    assert views.job(rig.machine, 1)["states"] == {"STAGING": 6, "KILLING": 4}
+    rig.say([first + 5], State.FINISHED, 0)
+    rig.wait(0)
+    assert views.job(rig.machine, 1)["states"] == {"KILLING": 9, "FINISHED": 1}
+    assert rig.machine.wake_ms is None
+    rig.same()
+
+
+def test_jobs_stopped_one_after_the_other_share_a_piece_and_a_restart_asks_for_the_rest() -> None:
+    rig = Rig(lambda: Batch(stop_pods=4), [AGENT])
+    rig.ask(SubmitJob, **job(5))
+    rig.ask(SubmitJob, **job(5))
+    rig.ask(StopJob, job=1)
+    rig.ask(StopJob, job=2)
+    assert [views.job(rig.machine, number)["states"] for number in (1, 2)] == [
+        {"STAGING": 1, "KILLING": 4}, {"STAGING": 5},
+    ]  # fmt: skip
+    rig.host.tick(rig.now_ms)
+    rig.settle()
+    assert [views.job(rig.machine, number)["states"] for number in (1, 2)] == [
+        {"KILLING": 5}, {"STAGING": 2, "KILLING": 3},
+    ]  # fmt: skip
+    rig.restart()
+    assert views.job(rig.machine, 2)["states"] == {"KILLING": 5}
+
+
 def test_a_job_is_forgotten_once_it_is_done(rig: Rig) -> None:
     first = rig.ask(SubmitJob, **job(1))["first_id"]
     refusal = rig.refused(ForgetJob, job=1)
