@@ -21,7 +21,7 @@ from orch.machine.machine import Machine, Tick
 from orch.model import facts_batch as facts
 from orch.model.errors import OrchError
 from orch.model.messages import AcceptResult, InstanceUpdates, OfferBatch, ResendRequest, Subscribe, Subscribed
-from orch.model.requests import ForgetJob, StopJob, SubmitJob, TellStory
+from orch.model.requests import ForgetJob, StopJob, StopPods, SubmitJob, TellStory
 
 KEPT_JOBS = 50_000
 KEPT_PODS = 5_000_000
@@ -38,6 +38,7 @@ class Batch(Machine):
     EVENTS: ClassVar[dict[type, Callable[..., None]]] = {
         SubmitJob: requests.submit,
         StopJob: requests.stop,
+        StopPods: requests.stop_pods,
         ForgetJob: requests.forget,
         TellStory: requests.tell_story,
         Subscribed: updates.subscribed,
@@ -53,6 +54,7 @@ class Batch(Machine):
         facts.PodsUpdated: lambda self, fact: self.ledger.updated(fact),
         facts.PodsDropped: lambda self, fact: self.ledger.dropped(fact),
         facts.JobStopped: lambda self, fact: self.ledger.stopped(fact),
+        facts.PodsStopped: lambda self, fact: self.ledger.pods_stopped(fact),
         facts.JobFinished: lambda self, fact: self.ledger.finished_job(fact),
         facts.JobsForgotten: lambda self, fact: self.ledger.forgotten(fact),
         facts.JobRequestAnswered: lambda self, fact: self.ledger.answered(fact),
@@ -107,8 +109,8 @@ class Batch(Machine):
             self.emit(facts.JobRequestAnswered(now_ms, event.user, event.key, None, body))
         self.do(Reply(event.request, error=body))
 
-    def nothing_to_do(self, now_ms: int, event: requests.Request, body: dict[str, Any]) -> None:
-        """Answer a request that is fulfilled already."""
+    def answer(self, now_ms: int, event: requests.Request, body: dict[str, Any]) -> None:
+        """Answer a request; no other fact carries its key."""
         if event.key:
             self.emit(facts.JobRequestAnswered(now_ms, event.user, event.key, body, None))
         self.do(Reply(event.request, body))

@@ -146,6 +146,7 @@ def _again(machine: Batch, told: Told, at: I64, rows: I64) -> NDArray[np.bool_]:
     if not bad.any():
         return bad
     bad &= ~((told.states == State.KILLED) & (told.reasons == Reason.STOPPED_BY_USER))
+    bad &= machine.ledger.pods["reason"][rows] != Reason.STOPPED_BY_USER
     attempts = machine.ledger.pods["attempt"][rows].astype(np.int64)
     never_ran = (told.states == State.DROPPED) | (told.reasons == Reason.PORT_TAKEN) | (told.reasons == Reason.CONFLICT)
     most = jobs["attempts"][at] + np.where(never_ran, FREE_ATTEMPTS, 0)
@@ -198,7 +199,8 @@ def _stop_again(machine: Batch, now_ms: int, told: Told) -> None:
     """What should be stopped, and is not being stopped, is to be."""
     seen = machine.ledger.seen(told.ids)
     live = (seen.states != State.SCHEDULED) & (seen.states < FIRST_TERMINAL) & (seen.states != State.KILLING)
-    ids, at = told.ids[live], seen.at[live]
+    stopped = machine.ledger.jobs["stopped"][seen.at[live]] > 0
+    stopped |= machine.ledger.pods["reason"][seen.rows[live]] == Reason.STOPPED_BY_USER
     machine.stops.reset()
-    piece = machine.stops.add(now_ms, ids[machine.ledger.jobs["stopped"][at] > 0])
+    piece = machine.stops.add(now_ms, told.ids[live][stopped])
     launches.kill(machine, piece, Reason.STOPPED_BY_USER)
