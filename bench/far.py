@@ -30,10 +30,15 @@ YEAR_MS = 365 * 86_400_000
 
 
 class Far:
-    """The cluster. `sent`: messages that left since they were last taken, as bytes, by their receiver."""
+    """The cluster. Messages that leave are bytes by their receiver.
+
+    `keeps`: the only receivers whose messages are kept, None: all; `bytes`: how many each was sent of what left last.
+    """
 
     def __init__(self, agents: int, seed: int) -> None:
         self.now_ms = 1_000
+        self.keeps: list[str] | None = None
+        self.bytes: dict[str, int] = {}
         self.master = Master(unreachable_ms=YEAR_MS, gone_ms=YEAR_MS, remove_ms=YEAR_MS, hosted=())
         self.host = Host([self.master])
         self.host.start(self.now_ms)
@@ -71,10 +76,14 @@ class Far:
         self.host.take_records()
         self.host.durable(self.host.index)
         sent: dict[str, list[bytes]] = {}
+        self.bytes = {}
         for outgoing in self.host.take_commands():
             command = outgoing.command
             assert isinstance(command, Send), command
-            sent.setdefault(command.to, []).append(encode(command.message))
+            message = encode(command.message)
+            self.bytes[command.to] = self.bytes.get(command.to, 0) + len(message)
+            if self.keeps is None or command.to in self.keeps:
+                sent.setdefault(command.to, []).append(message)
         return sent
 
     def fill(self, agents: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:

@@ -66,10 +66,10 @@ def test_offers_that_break_their_laws_are_not_verified() -> None:
     }
     for said, broken in wrong.items():
         made.wrong, made.watched = [], {}
-        made._check(broken)
+        made._check(broken, broken, made.names)
         assert any(said in line for line in made.wrong), (said, made.wrong)
     made.wrong = []
-    made._check(sent)
+    made._check(sent, sent, made.names)
     assert made.wrong == []
 
 
