@@ -90,11 +90,9 @@ def one(rows: Rows, busy: int, seed: int, agents: int = AGENTS) -> None:
         cycles += 1
         offers = {}
         for at in draw.permutation(len(accepts)).tolist():
-            racer, accept = accepts[at]
-            answer = far.say(accept)
-            for result in [decode(message) for message in answer.get(f"framework/{racer.name}", [])]:
-                if isinstance(result, say.AcceptResult):
-                    sent, lost = sent + len(result.ids), lost + racer.answered(result)
+            answer = far.say(accepts[at][1])
+            for racer, result in _results_of(answer, asked):
+                sent, lost = sent + len(result.ids), lost + racer.answered(result)
             offers.update(_offers_of(answer))
     left = int(sum(racer.counts.sum() for racer in racers))
     far.master.check()
@@ -124,6 +122,12 @@ def _only(offers: dict[str, list[bytes]], name: str) -> say.OfferChanges:
     found = decode(message)
     assert isinstance(found, say.OfferChanges)
     return found
+
+
+def _results_of(answer: dict[str, list[bytes]], racers: list[Racer]) -> list[tuple[Racer, say.AcceptResult]]:
+    """The results among what left, of whomever: an accept is committed when those before it have answered."""
+    found = [(racer, decode(each)) for racer in racers for each in answer.get(f"framework/{racer.name}", [])]
+    return [(racer, result) for racer, result in found if isinstance(result, say.AcceptResult)]
 
 
 def _offers_of(answer: dict[str, list[bytes]]) -> dict[str, list[bytes]]:

@@ -20,7 +20,7 @@ from orch.master.frameworks import Framework
 from orch.master.refusals import Refusals
 from orch.master.shown import Shown
 from orch.model.columns import distinct
-from orch.model.messages import EMPTY_I32, OfferBatch, OfferChanges
+from orch.model.messages import EMPTY_I32, Accept, OfferBatch, OfferChanges
 from orch.model.resources import R
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ MAX_PASSES = 16
 REST_MS = 1_000
 """How long it rests. Who does not answer at all rests as long as it had the offer."""
 GATHER_MS = 50
-"""So long after a round the answers of frameworks elsewhere are gathered, if not all have come, before one of them is a
-reason for the next: a thousand answers are not a thousand rounds."""
+"""So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed by
+turns, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
 
 
 class Offers:
@@ -62,7 +62,9 @@ class Offers:
         self._left_of = -1
         """The generation of `_left`: what of the headroom was not taken by then."""
         self._asked: dict[str, list[int]] = {}
-        """Groups of the outstanding offer, by framework."""
+        """Groups of the outstanding offer, by framework, in the order of turns."""
+        self.early: dict[str, Accept] = {}
+        """Accepts that wait for those whose turn was before. Of this master only: they are lost with it."""
         self._shown = Shown()
         self._waiting: Framework | None = None
         self._paused = False
@@ -113,6 +115,25 @@ class Offers:
             self.dirty = True
         else:
             self._later = True
+
+    def waits_until(self, m: Master, now_ms: int, framework: Framework) -> int | None:
+        """Until when a framework's accept waits for one whose turn was before and who has not answered; None: not."""
+        if framework.hosted or framework.name not in self._asked:
+            return None
+        for name in self._asked:
+            before = m.frameworks.by_name[name]
+            if before is framework:
+                break
+            if not before.hosted and now_ms < before.offered_ms + GATHER_MS:
+                return before.offered_ms + GATHER_MS
+        return None
+
+    def in_turn(self) -> list[str]:
+        """The frameworks whose accepts are kept, in the order of their turns."""
+        if not self.early:
+            return []
+        late = [name for name in self.early if name not in self._asked]
+        return [*late, *(name for name in self._asked if name in self.early)]
 
     def pause(self, m: Master, now_ms: int) -> None:
         """Go on with a new cycle in an event of its own, as soon as others had their turn."""
