@@ -35,8 +35,8 @@ MAX_PASSES = 16
 REST_MS = 1_000
 """How long it rests. Who does not answer at all rests as long as it had the offer."""
 GATHER_MS = 50
-"""So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed by
-turns, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
+"""So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed
+by turn, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
 
 
 class Offers:
