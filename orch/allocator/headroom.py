@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from orch.allocator.shares import turns
 from orch.allocator.tree import MAX_DEPTH, Tree
-from orch.allocator.waterfill import fill
+from orch.allocator.waterfill import fill, fill_each
 from orch.allocator.whole import Claims, whole
 from orch.model.resources import R
 
@@ -112,35 +112,27 @@ def _share_out(by: _Level, lines: Lines, demand: Ints, capacity: Ints, depth: in
     sure = fill(capacity, _sure(wants, least, used), used, weight, by.total)
     share = sure + fill(capacity - sure.sum(axis=0), wants - sure, used + sure, weight, by.total)
     grant = share[at]
+    alone = (np.bincount(at)[at] == 1) & below[at]
+    grant[alone] = _down(by, lines[alone], demand[alone], grant[alone], depth)
     bounds = [*first.tolist(), len(order)]
-    for branch in _to_share(by, lines, demand, grant, at, depth).tolist():
+    for branch in np.unique(at[~alone & below[at]]).tolist():
         rows = order[bounds[branch] : bounds[branch + 1]]
         grant[rows] = _share_out(by, lines[rows], demand[rows], share[branch], depth + 1)
     return grant
 
 
-def _to_share(by: _Level, lines: Lines, demand: Ints, grant: Ints, at: Ints, depth: int) -> Ints:
-    """int64[m]: the branches that are to be shared out further.
-
-    Who is alone in its branch gets what it has there, within the limits below (written to `grant`), unless a limit
-    changes the proportions: where all that is wanted is there, the levels between are of no account.
-    """
-    deeper = lines[:, depth + 1] >= 0 if depth + 1 < MAX_DEPTH else np.zeros(len(lines), dtype=bool)
-    alone = np.bincount(at)[at] == 1
-    rows = np.flatnonzero(alone & deeper)
-    have, enough = grant[rows], np.ones(len(rows), dtype=bool)
+def _down(by: _Level, lines: Lines, demand: Ints, share: Ints, depth: int) -> Ints:
+    """int64[n, R]: what is left of the share of who is alone in its branch, after the levels below it."""
     for level in range(depth + 1, MAX_DEPTH):
-        number = lines[rows, level]
-        there = (number >= 0)[:, None]
-        if not there.any():
+        deeper = np.flatnonzero(lines[:, level] >= 0)
+        if len(deeper) == 0:
             break
-        want = np.where(there, np.minimum(demand[rows], by.room[number]), have)
-        enough &= (want <= have).all(axis=1)
-        have = want
-    grant[rows[enough]] = have[enough]
-    open_ = ~alone & (lines[:, depth] >= 0)
-    open_[rows[~enough]] = True
-    return np.unique(at[open_])
+        number, have = lines[deeper, level], share[deeper]
+        used, weight = by.tree["used"][number], by.tree["weight"][number]
+        wants = np.minimum(demand[deeper], by.room[number])
+        sure = fill_each(have, _sure(wants, by.sure[number], used), used, weight, by.total)
+        share[deeper] = sure + fill_each(have - sure, wants - sure, used + sure, weight, by.total)
+    return share
 
 
 def _sure(wants: Ints, guarantee: Ints, used: Ints) -> Ints:
