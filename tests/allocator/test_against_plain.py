@@ -70,6 +70,36 @@ def test_turns_are_those_of_the_plain_allocator(made: tuple[Tree, Wanted, np.nda
     assert turns(tree, groups, total) == plain.turns(tree, groups, total)
 
 
+def wanted_by(tree: Tree, rows: dict[str, tuple[tuple[int, int], int]]) -> Wanted:
+    """Rows by path: ((cpus, mem), pods), each for itself."""
+    return Wanted(
+        group=np.array([tree.number(path) for path in rows], dtype=np.int64),
+        requests=np.array([(*each, 0, 0, 0) for each, _ in rows.values()], dtype=np.int64),
+        counts=np.array([count for _, count in rows.values()], dtype=np.int64),
+        gangs=np.zeros(len(rows), dtype=np.int64),
+    )
+
+
+def test_who_comes_after_one_that_was_raised_stays_within_the_limit_above_both() -> None:
+    tree = Tree()
+    tree.set("/a", limit=10)
+    wanted = wanted_by(tree, {"/a/x": ((6, 0), 9), "/a/y": ((1, 0), 90)})
+    capacity = np.full(R, 100, dtype=np.int64)
+    found = headroom(tree, wanted, capacity, capacity)
+    assert found[1][:, 0].tolist() == [6, 4] and listed(found) == listed(
+        plain.headroom(tree, wanted, capacity, capacity)
+    )
+
+
+def test_a_small_guarantee_of_a_large_want_is_exact() -> None:
+    tree = Tree()
+    tree.set("/a", guarantee=[2**29 + 1, 0, 0, 0, 0])
+    wanted = wanted_by(tree, {"/a": ((3, 2**22), 2**30), "/b": ((1, 2**9), 2**31)})
+    capacity = np.array([2**31, 2**50, 0, 0, 0], dtype=np.int64)
+    found = headroom(tree, wanted, capacity, capacity)
+    assert found[1][0, 0] >= 2**29 and listed(found) == listed(plain.headroom(tree, wanted, capacity, capacity))
+
+
 @pytest.mark.parametrize("quota", [False, True])
 def test_a_thousand_groups_that_contend_are_decided_as_one_by_one(quota: bool) -> None:
     draw = np.random.default_rng(7)

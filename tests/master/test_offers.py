@@ -258,6 +258,7 @@ def test_who_refused_all_that_there_is_is_not_asked_and_keeps_nothing_from_the_o
     assert far.tell(say.Decline("far", i32(), refuse_ms=2_000)) == []
     ids = far.submit("services", 8, group="/other")
     assert sorted(launched(far)) == ids
+    assert [offer.headroom[0, 0] for offer in far.framework("services").offers] == [8000]
     world = World("services", agents=2, hosted=("services",), unreachable_ms=60_000)
     world.tell(say.Subscribe("far"))
     wish(world, world.pods("far", 8))
