@@ -7,6 +7,7 @@ is overcommitted, nothing is unplaced that still fits, and up to 10^7 pairs of p
 from __future__ import annotations
 
 import time
+import tracemalloc
 from dataclasses import dataclass
 from statistics import median
 
@@ -61,6 +62,7 @@ def one(rows: Rows, case: Case, seed: int, rounds: int) -> None:
     rows.add(
         "placement", f"{case} index", 1000 * median(t.build_s for t in timed), "ms", rounds, verified=not wrong,
         wall_s=sum(t.build_s for t in timed), seed=seed, bytes_an_agent=round(max(t.agent_bytes for t in timed), 1),
+        bytes_a_pod=round(bytes_a_pod(made), 1),
     )  # fmt: skip
     rows.add(
         "placement", str(case), 1000 * took, "ms", rounds, verified=not wrong, wall_s=took, cpu_s=cpu,
@@ -90,6 +92,18 @@ def measured(made: Workload, rounds: int) -> tuple[np.ndarray, list[Timed]]:
         first = agent
     assert first is not None
     return first, timed
+
+
+def bytes_a_pod(made: Workload) -> float:
+    """The most that a match holds in arrays at any instant, ids that it is given left out, for each pod."""
+    usable = np.ones(len(made.total), np.uint8)
+    cluster = Cluster(made.total, made.total, usable)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    cluster.assign(made.requests, made.shape)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (most - before) / len(made.shape)
 
 
 def peer(rows: Rows, case: Case, seed: int, made: Workload, own_s: float, name: str) -> float:
