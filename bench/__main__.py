@@ -16,7 +16,7 @@ from typing import Any
 from bench.rows import Rows
 from bench.traces import TraceError
 
-NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu")
+NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu", "mix")
 
 
 def main() -> int:

@@ -42,11 +42,20 @@ class Rows:
             "wall_s": _round(wall_s), "verified": verified, **more,
         }  # fmt: skip
         self._verified.append(verified)
-        if self._as_json:
-            print(json.dumps(row), flush=True)
-            return
         beside = f"  {row['ratio']:g} x {peer}" if ratio is not None else ""
-        print(f"{name:<9}{case:<22}{row['figure']:>12g} {unit:<8} n={n:<7}{beside}", flush=True)
+        self._print(row, f"{name:<9}{case:<22}{row['figure']:>12g} {unit:<8} n={n:<7}{beside}")
+
+    def without(self, name: str, case: str, what: str, why: str, **more: Any) -> None:
+        """Print a row without a figure: `what` is "unsupported" or "not_installed". Neither verified nor wrong."""
+        row: dict[str, Any] = {
+            "name": name, "case": case, "figure": None, "unit": None, "n": 0, "ratio": None, "peer": None,
+            "peer_version": None, "commit": commit(), "dirty": dirty(), "cpu_s": None, "wall_s": 0.0, "verified": None,
+            what: why, **more,
+        }  # fmt: skip
+        self._print(row, f"{name:<9}{case:<22}{what.replace('_', ' '):>12}: {why}")
+
+    def _print(self, row: dict[str, Any], said: str) -> None:
+        print(json.dumps(row) if self._as_json else said, flush=True)
 
     def all_verified(self) -> bool:
         """Whether every row's result was checked and right."""
