@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = ("bench/history.jsonl", "docs/benchmarks")
+"""What the benchmarks write themselves: that does not make the code another."""
 
 
 class Rows:
     """Prints rows as they come, and remembers whether all were verified."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """keep: is given every row as well."""
         self._as_json = as_json
+        self._keep = keep
         self._verified: list[bool] = []
 
     def add(
@@ -56,6 +61,8 @@ class Rows:
 
     def _print(self, row: dict[str, Any], said: str) -> None:
         print(json.dumps(row) if self._as_json else said, flush=True)
+        if self._keep is not None:
+            self._keep(row)
 
     def all_verified(self) -> bool:
         """Whether every row's result was checked and right."""
@@ -78,8 +85,8 @@ def commit() -> str:
 
 @cache
 def dirty() -> bool:
-    """Whether the tree differs from that commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Whether the tree differs from that commit, but for what benchmarks write."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in WRITTEN)))
 
 
 def _git(*arguments: str) -> str:
