@@ -89,7 +89,7 @@ def test_every_value_is_drawn_within_the_picture_and_in_order(lines: plots.Lines
     at = plots.axis(chart, ticks)
     values = sorted(value for dots in lines.values() for value in dots.values())
     ends = [sum(dots.values()) for dots in lines.values()] if stacked else values
-    assert plots.LEFT <= at(min(ends)) and at(max(ends)) <= plots.WIDTH - plots.RIGHT
+    assert at(min(ends)) >= plots.LEFT and at(max(ends)) <= plots.WIDTH - plots.RIGHT
     assert [at(value) for value in values] == sorted(at(value) for value in values)
     assert 2 <= len(ticks) <= 14
     shapes = [element for element in drawn(chart).iter() if element.find("{*}title") is not None]
