@@ -16,7 +16,20 @@ from bench.rows import ROOT
 FOLDER = ROOT / "docs" / "benchmarks"
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 860, 190, 40, 84, 26, 44
 INK, SOFT, GRID = "#22303c", "#5f6f7c", "#d8dde2"
-COLOURS = ("#1f5fa8", "#d9822b", "#3a8f5c", "#a23b72", "#7a6ff0", "#8a6d3b", "#c0392b", "#16a2b8", "#6b7a86", "#b5a642")
+COLOURS = (
+    "#1f5fa8",
+    "#d9822b",
+    "#3a8f5c",
+    "#a23b72",
+    "#7a6ff0",
+    "#8a6d3b",
+    "#c0392b",
+    "#16a2b8",
+    "#6b7a86",
+    "#b5a642",
+    "#4d5b66",
+    "#e58fb1",
+)
 Newest = Mapping[tuple[str, str], Row]
 Lines = dict[str, dict[str, float]]
 
