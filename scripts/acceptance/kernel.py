@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from acceptance.benches import figure, measured
 from acceptance.lines import Check, Context, Line, at_most
@@ -13,6 +14,7 @@ SINGLES = {
     "decision 10000 p50": 0.6, "decision 10000 p99": 1.5, "decision 100000 p50": 3, "decision 100000 p99": 12,
 }  # fmt: skip
 """Case -> microseconds."""
+AGENT_BYTES, POD_BYTES, MEMORY_CASE = 100, 8, "1M,100k,100"
 
 
 def placement(context: Context) -> Iterator[Line]:
@@ -20,6 +22,15 @@ def placement(context: Context) -> Iterator[Line]:
     for case, limit_ms in BATCHES.items():
         cases, done = measured(context, "placement", 900, "--case", case)
         yield at_most(f"placement {case}", figure(cases, case), limit_ms, "ms", done.tail())
+        if case == MEMORY_CASE:
+            yield from memory(cases.get(f"{case} index", {}), done.tail())
+
+
+def memory(row: dict[str, Any], detail: str) -> Iterator[Line]:
+    """Bytes of the index after a full match, and of what a match holds; of a run that was verified."""
+    known = row if row.get("verified") is True else {}
+    yield at_most("kernel an agent", known.get("bytes_an_agent"), AGENT_BYTES, "bytes", detail)
+    yield at_most("kernel a pod", known.get("bytes_a_pod"), POD_BYTES, "bytes", detail)
 
 
 def single(context: Context) -> Iterator[Line]:
