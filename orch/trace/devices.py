@@ -36,6 +36,10 @@ class Devices:
 
     def place(self, kind: Int64, count: Int64, rank: Int64) -> tuple[Int64, Int32, NDArray[np.uint16] | None]:
         """(pods placed of each row int64[D], their agents row after row, their devices, a bit each)."""
+        if len(kind) == 1 and self._gang[kind[0]] <= 1:
+            match = self._cluster.place(np.repeat(kind, count), self._policy)
+            held = match.agent >= 0
+            return np.array([held.sum()]), match.agent[held], match.devices[held]
         found: list[GpuMatch] = [GpuMatch(_NO_AGENT, _NO_DEVICE)] * len(kind)
         order = np.lexsort((np.arange(len(kind)), self._size[kind], -rank))
         single = self._gang[kind[order]] <= 1

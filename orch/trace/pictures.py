@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orch.model.resources import CPUS, GPUS, NAMES
+from orch.model.resources import CPUS, GPUS, MEM, NAMES
 from orch.trace.figures import percentile_s
 from orch.trace.lists import Agents, Pods, asked_resources
 from orch.trace.plot import Line, Panel
@@ -22,14 +22,16 @@ def panels(outcomes: Sequence[Outcome], agents: Agents, pods: Pods) -> dict[str,
     total = agents.total.sum(axis=0, dtype=np.int64).tolist()
     shown = [d for d in asked_resources(pods) if total[d]]
     main = GPUS if GPUS in shown else CPUS
+    # Two policies with a line for each resource would be too many to tell apart.
+    drawn = shown if len(outcomes) == 1 else [d for d in shown if d in (CPUS, main if main != CPUS else MEM)]
     use, queue, waits, lost = [], [], [], []
     for at, one in enumerate(outcomes):
         label = f" {one.policy}" if len(outcomes) > 1 else ""
         x = [(sample.at_ms - one.begin_ms) / 1000 / size for sample in one.samples]
-        for colour, d in enumerate(shown):
+        for colour, d in ((shown.index(d), d) for d in drawn):
             y = [sample.used[d] / total[d] for sample in one.samples]
             use.append(Line(f"{NAMES[d]}{label}", x, y, True, at > 0, colour))
-        for colour, d in enumerate(d for d in shown if d in (CPUS, main) and NAMES[d] not in one.ignored):
+        for colour, d in ((shown.index(d), d) for d in shown if d in (CPUS, main)):
             y = [sample.fragmentation[d] for sample in one.samples]
             lost.append(Line(f"{NAMES[d]}{label}", x, y, True, at > 0, colour))
         queue.append(Line(f"pods{label}", x, [sample.waiting for sample in one.samples], True, at > 0, at))

@@ -28,6 +28,7 @@ class Whole:
         self._request, self._gang = pods.request, pods.gang
         self._cluster = Cluster(agents.total, agents.total, usable)
         self._usual = usual_kinds(pods)
+        self._asked = np.flatnonzero(pods.request.any(axis=0)).tolist()
 
     def place(self, kind: Int64, count: Int64, rank: Int64) -> tuple[Int64, Int32, NDArray[np.uint16] | None]:
         """(pods placed of each row int64[D], their agents row after row, no devices). kind, count, rank: int64[D].
@@ -40,6 +41,10 @@ class Whole:
 
     def release(self, kind: Int64, agent: Int32, devices: Any) -> Int64:
         """Pods left: their kinds, and where they were. Returns int64[k], the agents with more free now."""
+        if len(agent) == 1:
+            more = self._cluster.free_of(agent) + self._request[kind]
+            self._cluster.update(agent, more, np.ones(1, np.uint8))
+            return agent.astype(np.int64)
         row, at = np.unique(agent, return_inverse=True)
         free = self._cluster.free_of(row.astype(np.int32)).astype(np.int64)
         np.add.at(free, at, self._request[kind])
@@ -64,7 +69,10 @@ class Whole:
         step = max(1, BLOCK // max(len(free), 1))
         lost = [0] * free.shape[1]
         for at in range(0, len(kind), step):
-            fits: NDArray[np.bool_] = np.all(free[:, None, :] >= self._request[kind[at : at + step]], axis=2)
+            asked = self._request[kind[at : at + step]]
+            fits = np.ones((len(free), len(asked)), bool)
+            for d in self._asked:
+                fits &= free[:, d, None] >= asked[:, d]
             add_lost(lost, free, fits, weight[at : at + step])
         return parts_of(lost, free, weight)
 
@@ -106,10 +114,10 @@ def fit_counts(free: Int32, asked: Int32) -> Int64:
 
 def add_lost(lost: list[int], free: Int32, fits: NDArray[np.bool_], weight: Int64) -> None:
     """Add to `lost` int[R] what is free on agents where each kind does not fit. fits: [N, S], weight: int64[S]."""
-    for d in range(free.shape[1]):
-        column = free[:, d].astype(np.int64)
-        for s, one in enumerate(weight.tolist()):
-            lost[d] += one * int(column[~fits[:, s]].sum())
+    # Sums of whole numbers below 2**53, which floats add up exactly in any order.
+    sums = (~fits).astype(np.float64).T @ free.astype(np.float64)
+    for d, column in enumerate(sums.T.tolist()):
+        lost[d] += sum(one * int(amount) for one, amount in zip(weight.tolist(), column, strict=True))
 
 
 def parts_of(lost: list[int], free: Int32, weight: Int64) -> list[float]:
