@@ -41,11 +41,10 @@ class Meter:
     next_ms: int = 0
 
     @staticmethod
-    def of(begin_ms: int, last_ms: int, longest_ms: int, cost: int) -> Meter:
-        """A meter whose samples are far enough apart. cost: agents times kinds of one sample."""
+    def of(begin_ms: int, span_ms: int, cost: int) -> Meter:
+        """A meter for about this span. cost: agents times kinds of one sample; where it is high there are fewer."""
         most = max(FEWEST, min(SAMPLES, WORK // max(5 * cost, 1)))
-        span = (last_ms - begin_ms) or longest_ms
-        return Meter(begin_ms, max(1, span // most), most, now_ms=begin_ms, next_ms=begin_ms)
+        return Meter(begin_ms, max(1, span_ms // most), most, now_ms=begin_ms, next_ms=begin_ms)
 
     def until(self, now_ms: int) -> None:
         """The clock goes on; things were as they are since it last did."""
