@@ -14,6 +14,7 @@
 
 #define ORCH_LANES 8
 #define ORCH_USABLE 2        /* state of an agent that pods may be placed on; 1: not now; 0: no agent in this row */
+#define ORCH_DRAINED 3       /* state of an agent that keeps what it runs and takes no more */
 #define ORCH_SCORE_BITS 20   /* weights carry this many bits below the score */
 #define ORCH_SCORE_MOST 0x0fffffff /* of one lane; eight of them stay below 2^31 */
 #define ORCH_SCORE_END 0x7fffffff /* above every score */
