@@ -483,10 +483,11 @@ cdef class Index:
     cdef int64_t _room(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int32_t g,
                        int32_t* out, orch_rules* rules) except -2 nogil:
         """How many pods of a gang fit at once under rules; -1 where no rule is in the way, so that counting will do."""
-        cdef int64_t room
+        cdef int64_t room = 1  # of a single pod: asked for only where an agent holds it
         if rules == NULL:
             return -1
-        room = orch_room_ruled(ground, request, mask, g, out, rules)
+        if g > 1:
+            room = orch_room_ruled(ground, request, mask, g, out, rules)
         if room < 0:
             self._no_memory()
         orch_rules_refresh(rules)

@@ -21,6 +21,7 @@
 
 /* Half of an agent: what the plainest processor compares at once. Wider ones would be taken apart lane by lane there. */
 typedef int32_t orch_half __attribute__((vector_size(16)));
+typedef float orch_half_floats __attribute__((vector_size(16)));
 typedef int64_t orch_pair __attribute__((vector_size(16)));
 
 /* 1 where every lane of `have` is at least that of `want`. */

@@ -78,6 +78,7 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
 static int64_t orch_walk(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count, int32_t *out,
                          orch_rules *r)
 {
+    r->bulk = orch_rules_bulk(r, g->rows, count);
     if (g->policy == ORCH_BEST_FIT)
         return orch_fill_ruled_best(g->order, g->free_, g->weight, want, allowed, count, out, g->moves, r);
     if (g->policy == ORCH_FIRST_FIT)

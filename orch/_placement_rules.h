@@ -42,6 +42,7 @@ typedef struct {
 /* The rules of one shape, ready to be asked. */
 typedef struct {
     int rules, counters, path, by_quota;
+    int bulk; /* will a walk visit many agents? then the order is made anew after it; for speed alone */
     orch_rule rule[ORCH_RULES_MOST];
     orch_counter *counter[ORCH_RULES_MOST];
     const orch_rule *least; /* the first LEAST: of several values the lowest code goes first */
@@ -50,26 +51,29 @@ typedef struct {
     int32_t *deal;
 } orch_rules;
 
-/* How many more pods the rules let onto an agent, at most `cap`. */
-static inline int64_t orch_rules_room(const orch_rules *r, int64_t row, int64_t cap)
+/* How many more pods one of the rules lets onto an agent, at most `cap`. */
+static inline __attribute__((always_inline)) int64_t orch_rule_room(const orch_rules *r, const orch_rule *rule, int64_t row,
+                                                                    int64_t cap)
 {
-    for (int i = 0; i < r->rules; i++) {
-        const orch_rule *rule = &r->rule[i];
-        const orch_counter *c = rule->counter;
-        int64_t code = c->codes[row];
-        if (code < 0)
-            return 0;
-        int64_t count = c->counts[code], most = cap;
-        if (rule->operator_ == ORCH_MAX)
-            most = count >= rule->limit ? 0 : rule->counted ? rule->limit - count : cap;
-        else if (rule->operator_ == ORCH_LEAST)
-            most = r->by_quota ? r->quota[code] : c->offered[code] && count == rule->fewest ? 1 : 0;
-        else if (count == 0)
-            most = rule->operator_ == ORCH_SAME && c->in_use == 0 ? cap : 0;
-        cap = most < cap ? most : cap;
-        if (cap == 0)
-            return 0;
-    }
+    const orch_counter *c = rule->counter;
+    int64_t code = c->codes[row], most = cap;
+    if (code < 0)
+        return 0;
+    int64_t count = c->counts[code];
+    if (rule->operator_ == ORCH_MAX)
+        most = count >= rule->limit ? 0 : rule->counted ? rule->limit - count : cap;
+    else if (rule->operator_ == ORCH_LEAST)
+        most = r->by_quota ? r->quota[code] : c->offered[code] && count == rule->fewest ? 1 : 0;
+    else if (count == 0)
+        most = rule->operator_ == ORCH_SAME && c->in_use == 0 ? cap : 0;
+    return most < cap ? most : cap;
+}
+
+/* How many more pods all of them let onto it, at most `cap`. */
+static inline __attribute__((always_inline)) int64_t orch_rules_room(const orch_rules *r, int64_t row, int64_t cap)
+{
+    for (int i = 0; i < r->rules && cap > 0; i++)
+        cap = orch_rule_room(r, &r->rule[i], row, cap);
     return cap;
 }
 
@@ -77,11 +81,21 @@ static inline int64_t orch_rules_room(const orch_rules *r, int64_t row, int64_t 
 static inline uint32_t orch_rules_failed(const orch_rules *r, int64_t row)
 {
     uint32_t failed = 0;
-    for (int i = 0; i < r->rules; i++) {
-        orch_rules one = {.rules = 1, .rule = {r->rule[i]}};
-        failed |= (uint32_t)(orch_rules_room(&one, row, 1) == 0) << i;
-    }
+    for (int i = 0; i < r->rules; i++)
+        failed |= (uint32_t)(orch_rule_room(r, &r->rule[i], row, 1) == 0) << i;
     return failed;
+}
+
+/* Whether `count` pods will go to many agents, as their rules let but a few onto each. */
+static int orch_rules_bulk(const orch_rules *r, int64_t agents, int64_t count)
+{
+    for (int i = 0; i < r->rules; i++) {
+        const orch_rule *rule = &r->rule[i];
+        if (rule->operator_ == ORCH_MAX && rule->counted && rule->limit > 0 && rule->counter->values >= agents / 8
+            && count / rule->limit >= agents / 8)
+            return 1;
+    }
+    return 0;
 }
 
 /* So many pods more on an agent; less, where `times` is negative. */

@@ -92,7 +92,7 @@ def test_agents_are_named_by_a_function_or_left_as_rows() -> None:
         ([0, 0], None, "2 agents: 2 are drained or unreachable; nearest is agent 0, which is drained or unreachable; "
          "it would fit once agent 0 is usable"),
         ([1, 0], [0, 1], "2 agents: 1 is drained or unreachable, 1 does not match its constraints; "
-         "nearest is agent 0, which does not match its constraints; it would fit without its constraints, on agent 0"),
+         "nearest is agent 0, which does not match its constraints; it would fit once agent 1 is usable"),
         ([1, 1], [0, 0], "2 agents: 2 do not match its constraints; "
          "nearest is agent 0, which does not match its constraints; it would fit without its constraints, on agent 0"),
         ([1, 0], None, "2 agents: 1 is drained or unreachable, 1 would hold it"),
