@@ -1,13 +1,13 @@
 """The batch of `bench placement` once more under a constraint, in turns with the plain one.
 
 - zones: each shape evenly over 16 zones (GROUP_BY), the agents dealt to zones in turn;
-- unique: at most one pod of a shape on an agent (UNIQUE on the host). Where a shape has more pods than there are agents the
-  rest stay unplaced: the row says how many;
+- unique: at most one pod of a shape on an agent (UNIQUE on the host). Where a shape has more pods than there are agents
+  the rest stay unplaced: the row says how many;
 - selector: each shape may use one half of the agents only, half of the demand on either;
 - reserved: a tenth of each agent is set aside for others.
 
-Timed as the plain case is; rules, masks and amounts are made before, as the index is. `ratio` is over the plain case, both
-medians of rounds taken in turns.
+Timed as the plain case is; rules, masks and amounts are made before, as the index is. `ratio` is over the plain case,
+both medians of rounds taken in turns.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ def constraint(name: str, made: Workload) -> Constraint:
     if name == "reserved":
         held = made.total // 10
         rows = np.arange(agents, dtype=np.int32)
-        return Constraint(
-            name, lambda: {"held": (rows, held)}, lambda agent: verify.problems(made, agent, held=held)
-        )
+        return Constraint(name, lambda: {"held": (rows, held)}, lambda agent: verify.problems(made, agent, held=held))
     codes = np.arange(agents, dtype=np.int32) % (ZONES if name == "zones" else agents)
 
     def rules() -> dict[str, Any]:

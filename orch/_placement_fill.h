@@ -145,7 +145,7 @@ static void orch_sort_nearly(int64_t *places, int64_t *spare, int64_t count)
 static int orch_settle_many(orch_order *o, const int32_t *free_, orch_moves *moves)
 {
     int64_t moved = moves->count, left = 0, all = o->agents;
-    if (moved < all / 8) {
+    if (moved < all / 3) {
         for (int64_t i = 0; i < moved; i++)
             orch_order_remove(o, orch_row(moves->places[i]));
         return orch_settle(o, free_, moves);

@@ -91,8 +91,8 @@ static int orch_rules_bulk(const orch_rules *r, int64_t agents, int64_t count)
 {
     for (int i = 0; i < r->rules; i++) {
         const orch_rule *rule = &r->rule[i];
-        if (rule->operator_ == ORCH_MAX && rule->counted && rule->limit > 0 && rule->counter->values >= agents / 8
-            && count / rule->limit >= agents / 8)
+        if (rule->operator_ == ORCH_MAX && rule->counted && rule->limit > 0 && rule->counter->values >= agents / 3
+            && count / rule->limit >= agents / 3)
             return 1;
     }
     return 0;

@@ -88,6 +88,8 @@ static inline void orch_near_start(orch_near *near)
  * for these, the usual case, nothing is divided until all have been seen. */
 static inline void orch_nearer(orch_near *near, int64_t row, const int32_t *have, const int32_t *want, unsigned failed)
 {
+    if (near->failing == 1 && failed & (failed - 1))
+        return; /* the usual case: one fails by less, and this by more */
     int failing = __builtin_popcount(failed);
     int64_t miss = 0;
     if (failing > near->failing)
@@ -218,6 +220,7 @@ static void orch_explain(const orch_agents *a, const int32_t *want, const uint8_
         why[WHY_MOST + d] = -1;
         why[WHY_TOTAL + d] = a->largest[d];
     }
+    int32_t agents = 0, feasible = 0, empty = 0, ruled[P_COUNT] = {0};
     for (int64_t row = 0; row < a->rows; row++) {
         if (a->state[row] == 0)
             continue;
@@ -225,19 +228,23 @@ static void orch_explain(const orch_agents *a, const int32_t *want, const uint8_
         while (next < a->held_count && a->held_rows[next] < row)
             next++;
         const int32_t *held = next < a->held_count && a->held_rows[next] == row ? a->held + ORCH_LANES * next : NULL;
-        why[WHY_AGENTS]++;
-        why[WHY_EMPTY] += orch_fits(a->total + ORCH_LANES * row, want);
+        agents++;
+        empty += orch_fits(a->total + ORCH_LANES * row, want);
         unsigned failed = orch_failed(a, row, want, allowed, rules, held);
         if (failed == 0) {
-            why[WHY_FEASIBLE]++;
+            feasible++;
             continue;
         }
         int first = __builtin_ctz(failed), d = first - P_RESOURCE;
-        why[WHY_RULED + first]++;
+        ruled[first]++;
         if (d >= 0 && have[d] > why[WHY_MOST + d])
             why[WHY_MOST + d] = have[d];
         orch_nearer(&near, row, have, want, failed);
     }
+    why[WHY_AGENTS] = agents;
+    why[WHY_FEASIBLE] = feasible;
+    why[WHY_EMPTY] = empty;
+    memcpy(why + WHY_RULED, ruled, sizeof ruled);
     orch_nearest(&near, a, want, why);
     if (why[WHY_FEASIBLE] > 0)
         why[WHY_ROOM] = (int32_t)(room >= 0 ? room : orch_room(a, want, allowed, gang));

@@ -4,13 +4,14 @@ A counter says how many pods lie on each value of an attribute. A rule of a shap
 
 - MAX: fewer than `limit` on the agent's value. UNIQUE is 1, MAX_PER n; with a counter of other pods it is
   anti-affinity; with a counter of a port, a fixed host port.
-- LEAST: a value with the fewest (GROUP_BY). Among several the lowest code that has an agent for the pod; where none has,
-  nothing more is placed. Values count that have a usable agent which the shape's mask allows. With `limit`: until so many
-  values are in use, only one that has none.
+- LEAST: a value with the fewest (GROUP_BY). Among several the lowest code that has an agent for the pod; where none
+  has, nothing more is placed. Values count that have a usable agent which the shape's mask allows. With `limit`: until
+  so many values are in use, only one that has none.
 - SAME: a value that has some, or any while none has (CLUSTER).
 - SOME: a value that has some (affinity to what is counted).
 
-An agent without the attribute (code -1) fails every rule. What does not depend on other pods (LIKE, UNLIKE, IS) is a mask.
+An agent without the attribute (code -1) fails every rule. What does not depend on other pods (LIKE, UNLIKE, IS) is a
+mask.
 """
 
 from __future__ import annotations

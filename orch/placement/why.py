@@ -15,7 +15,16 @@ from orch.placement.reason import Reason
 AgentNames = Callable[[int], str] | Sequence[str] | None
 """From an agent's row to its name."""
 
-PREDICATES = ("usable", "draining", "reserved", "constraint", *resources.NAMES, "resource 5", "resource 6", "resource 7")
+PREDICATES = (
+    "usable",
+    "draining",
+    "reserved",
+    "constraint",
+    *resources.NAMES,
+    "resource 5",
+    "resource 6",
+    "resource 7",
+)
 """In the order in which they are asked; an agent is charged to the first that it fails.
 
 Rules come between `constraint`, the masks, and the resources: each is a predicate `constraint:<name>` of its own.

@@ -99,9 +99,7 @@ def check(one: Ruled) -> tuple[Match, Cluster, Rules]:
     cluster, rules, agents = one.case.cluster(), one.rules(), one.agents()
     match = one.match(cluster, rules)
     case = one.case
-    expected = reference.match(
-        case.policy, agents, case.demand, case.requests, case.allowed, case.headroom, one.book
-    )
+    expected = reference.match(case.policy, agents, case.demand, case.requests, case.allowed, case.headroom, one.book)
     assert match.agent.tolist() == expected.agent
     assert match.reason.tolist() == expected.reason
     assert {row: match.why(row) for row in match.unplaced_rows.tolist()} == expected.whys

@@ -104,7 +104,10 @@ def test_the_sentence_of_drained_agents_and_constraints(usable: list[int], allow
 
 def test_one_agent_needs_no_nearest_in_the_sentence() -> None:
     found = why([1000, 0, 0, 0, 20], [[1000, 0, 0, 0, 30]], free=[[1000, 0, 0, 0, 10]])
-    assert found.sentence() == "1 agent: 1 has too few ports (asked 20, most on one agent: 10); with 10 less ports it would fit on agent 0"
+    assert (
+        found.sentence()
+        == "1 agent: 1 has too few ports (asked 20, most on one agent: 10); with 10 less ports it would fit on agent 0"
+    )
 
 
 def test_no_agents_is_not_never() -> None:
