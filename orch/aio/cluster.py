@@ -238,7 +238,7 @@ class Cluster:
         return self._iterate(things.logs(self._wire, id, container, stream, follow, lines))
 
     async def stop(self, id: str | int, *, wait: bool = True, timeout: float | None = 60.0) -> dict[str, Any]:
-        """Stop a service, a job, or one instance of a service; returns what it is then, with its `kind`."""
+        """Stop a service, a job, or one instance of either; returns what it is then, with its `kind`."""
         return await self._run(things.stop(self._wire, id, wait, timeout))
 
     # ---- carrying out ------------------------------------------------------------------------------------------

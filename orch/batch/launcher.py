@@ -87,6 +87,11 @@ class Launcher:
         self._pending[number].put(indexes)
         self._queue_up(self._ledger.by_number[number])
 
+    def withdraw(self, number: int, indexes: I64) -> None:
+        """Pods of this job that wait are not launched any more."""
+        self._pending[number].withdraw(indexes)
+        self._queue_up(self._ledger.by_number[number])
+
     def drop(self, number: int) -> I64:
         """Nothing of this job is launched any more; returns the indexes int64[k] of what waited."""
         waiting = self._pending.pop(number).clear()

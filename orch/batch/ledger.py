@@ -108,7 +108,7 @@ class Ledger:
         self._set_states(at, rows, fact.states)
         where = as_slice(rows)
         self.pods["exit_code"][where] = fact.exit_codes
-        self.pods["reason"][where] = fact.reasons
+        self.pods["reason"][where] = self._reasons(where, fact)
         self._set_times("started", at, rows, fact.started_ms)
         over = (fact.states >= FIRST_TERMINAL) | (fact.states == State.SCHEDULED)
         if over.any():
@@ -127,6 +127,11 @@ class Ledger:
         """The goal of the job is to end."""
         self.jobs["stopped"][self.jobs.at(fact.job)] = 1
         self.keys.put(fact.user, fact.key, {"job": fact.job})
+
+    def pods_stopped(self, fact: facts.PodsStopped) -> None:
+        """The reason of what has not ended says so from now on, whatever its agent says meanwhile."""
+        _, rows = self._locate(fact.ids)
+        self.pods["reason"][rows] = Reason.STOPPED_BY_USER
 
     def finished_job(self, fact: facts.JobFinished) -> None:
         """All pods have ended: drop what only launches need."""
@@ -244,6 +249,11 @@ class Ledger:
         at, rows = self.jobs.locate(ids)
         assert len(rows) == 0 or rows.min() >= 0, "a fact about a pod that is not known"
         return at, rows
+
+    def _reasons(self, where: slice | I64, fact: facts.PodsUpdated) -> U8:
+        """As told; but a pod that a user stopped keeps that until it has ended."""
+        stays = (self.pods["reason"][where] == Reason.STOPPED_BY_USER) & (fact.states < FIRST_TERMINAL)
+        return np.where(stays, np.uint8(Reason.STOPPED_BY_USER), fact.reasons) if stays.any() else fact.reasons
 
     def _set_states(self, at: I64, rows: I64, new: U8) -> None:
         states, counts, where = self.pods["state"], self.jobs["counts"], as_slice(rows)

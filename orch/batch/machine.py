@@ -1,7 +1,8 @@
 """The machine of the batch framework: which event and which fact is handled where.
 
-What it knows for good is in `Ledger`, changed by facts only. What waits, what is on its way and when attempts time out
-is derived (`Launcher`, `Deadlines`) and built anew at each start, once the master has said what it holds.
+What it knows for good is in `Ledger`, changed by facts only. What waits, what is on its way, what is to be stopped and
+when attempts time out is derived (`Launcher`, `Stops`, `Deadlines`) and built anew at each start, once the master has
+said what it holds.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from orch.batch import launches, requests, updates
 from orch.batch.deadlines import Deadlines
 from orch.batch.launcher import Launcher
 from orch.batch.ledger import Ledger
+from orch.batch.stops import SLICE_PODS, Stops
 from orch.machine.commands import Command, Reply
 from orch.machine.keys import is_answer
 from orch.machine.machine import Machine, Tick
 from orch.model import facts_batch as facts
 from orch.model.errors import OrchError
 from orch.model.messages import AcceptResult, InstanceUpdates, OfferBatch, ResendRequest, Subscribe, Subscribed
-from orch.model.requests import ForgetJob, StopJob, SubmitJob, TellStory
+from orch.model.requests import ForgetJob, StopJob, StopPods, SubmitJob, TellStory
 
 KEPT_JOBS = 50_000
 KEPT_PODS = 5_000_000
@@ -28,13 +30,15 @@ KEPT_PODS = 5_000_000
 class Batch(Machine):
     """Jobs. kept_jobs, kept_pods: how many finished jobs, and pods of them, stay in the tables.
 
-    The oldest go first, and the last one that finished stays, however large it is.
+    The oldest go first, and the last one that finished stays, however large it is. stop_pods: how many pods are stopped
+    in one event.
     """
 
     name = "batch"
     EVENTS: ClassVar[dict[type, Callable[..., None]]] = {
         SubmitJob: requests.submit,
         StopJob: requests.stop,
+        StopPods: requests.stop_pods,
         ForgetJob: requests.forget,
         TellStory: requests.tell_story,
         Subscribed: updates.subscribed,
@@ -50,24 +54,27 @@ class Batch(Machine):
         facts.PodsUpdated: lambda self, fact: self.ledger.updated(fact),
         facts.PodsDropped: lambda self, fact: self.ledger.dropped(fact),
         facts.JobStopped: lambda self, fact: self.ledger.stopped(fact),
+        facts.PodsStopped: lambda self, fact: self.ledger.pods_stopped(fact),
         facts.JobFinished: lambda self, fact: self.ledger.finished_job(fact),
         facts.JobsForgotten: lambda self, fact: self.ledger.forgotten(fact),
         facts.JobRequestAnswered: lambda self, fact: self.ledger.answered(fact),
     }
 
-    def __init__(self, kept_jobs: int = KEPT_JOBS, kept_pods: int = KEPT_PODS) -> None:
+    def __init__(self, kept_jobs: int = KEPT_JOBS, kept_pods: int = KEPT_PODS, stop_pods: int = SLICE_PODS) -> None:
         super().__init__()
         self.kept_jobs, self.kept_pods = kept_jobs, kept_pods
         self.ledger = Ledger()
         self.launcher = Launcher(self.ledger, self.name)
         self.deadlines = Deadlines(self.ledger)
+        self.stops = Stops(self.ledger, stop_pods)
         self.number = 0
         """The framework's number at the master; 0 until it is subscribed."""
 
     @property
     def wake_ms(self) -> int | None:
-        """When the first attempt may time out."""
-        return self.deadlines.wake_ms
+        """When the first attempt may time out, or the next piece of a large job is to be stopped."""
+        due = [due_ms for due_ms in (self.deadlines.wake_ms, self.stops.wake_ms) if due_ms is not None]
+        return min(due, default=None)
 
     def started(self, now_ms: int) -> list[Command]:
         """Ask the master what it holds; its answer starts the rest."""
@@ -102,8 +109,8 @@ class Batch(Machine):
             self.emit(facts.JobRequestAnswered(now_ms, event.user, event.key, None, body))
         self.do(Reply(event.request, error=body))
 
-    def nothing_to_do(self, now_ms: int, event: requests.Request, body: dict[str, Any]) -> None:
-        """Answer a request that is fulfilled already."""
+    def answer(self, now_ms: int, event: requests.Request, body: dict[str, Any]) -> None:
+        """Answer a request; no other fact carries its key."""
         if event.key:
             self.emit(facts.JobRequestAnswered(now_ms, event.user, event.key, body, None))
         self.do(Reply(event.request, body))

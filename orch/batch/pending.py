@@ -62,6 +62,12 @@ class Pending:
         """These wait again: taken before and not launched, or launched and to be launched once more."""
         self._again = np.sort(np.concatenate([self._again, indexes]), kind="stable")
 
+    def withdraw(self, indexes: I64) -> None:
+        """These do not wait any more."""
+        waiting = self.indexes()
+        left = Pending.of(waiting[~np.isin(waiting, indexes)], self._count, self._gang)
+        self._cursor, self._again = left._cursor, left._again
+
     def clear(self) -> I64:
         """Nothing waits any more; returns what did."""
         waiting = self.indexes()

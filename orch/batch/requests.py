@@ -24,17 +24,17 @@ from orch.model.ids import first_id
 from orch.model.messages import I64
 from orch.model.ranges import to_ranges
 from orch.model.reasons import Reason
-from orch.model.requests import ForgetJob, StopJob, SubmitJob, TellStory
+from orch.model.requests import ForgetJob, StopJob, StopPods, SubmitJob, TellStory
 from orch.model.resources import R
 from orch.model.specs.limits import ATTEMPTS, COLUMN, GANG
 from orch.model.specs.template import Template
-from orch.model.states import FIRST_TERMINAL
+from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import number_of
 
 if TYPE_CHECKING:
     from orch.batch.machine import Batch
 
-Request = SubmitJob | StopJob | ForgetJob
+Request = SubmitJob | StopJob | StopPods | ForgetJob
 
 PODS_MOST = 10_000_000
 """Pods of one job."""
@@ -92,7 +92,7 @@ def stop(machine: Batch, now_ms: int, event: StopJob) -> None:
         machine.refuse(now_ms, event, _no_job(event.job))
         return
     if ledger.jobs["finished_ms"][at] or ledger.jobs["stopped"][at]:
-        machine.nothing_to_do(now_ms, event, {"job": event.job})
+        machine.answer(now_ms, event, {"job": event.job})
         return
     machine.emit(facts.JobStopped(at_ms=now_ms, job=event.job, user=event.user, key=event.key))
     machine.story_book.note(now_ms, "stopped", f"job {event.job}", user=event.user)
@@ -100,8 +100,41 @@ def stop(machine: Batch, now_ms: int, event: StopJob) -> None:
     drop_pods(machine, now_ms, waiting, Reason.STOPPED_BY_USER)
     states = ledger.pods["state"][ledger.rows(at)]
     launched = ledger.ids_in(at, (states > 0) & (states < FIRST_TERMINAL))
-    launches.kill(machine, launched, Reason.STOPPED_BY_USER)
+    launches.kill(machine, machine.stops.add(now_ms, launched), Reason.STOPPED_BY_USER)
     machine.do(Reply(event.request, {"job": event.job}))
+    machine.ask()
+
+
+def stop_pods(machine: Batch, now_ms: int, event: StopPods) -> None:
+    """Launch these pods of a job no more, and stop those that run. What has ended already stays as it is."""
+    if machine.answered_before(event):
+        return
+    ledger = machine.ledger
+    at = ledger.jobs.at(event.job)
+    if at < 0:
+        machine.refuse(now_ms, event, _no_job(event.job))
+        return
+    indexes, count = np.unique(event.indexes), int(ledger.jobs["count"][at])
+    if len(indexes) and not 0 <= indexes[0] <= indexes[-1] < count:
+        text = f"job {event.job} has pods 0 to {count - 1}, and was asked to stop {indexes[0]} to {indexes[-1]}"
+        machine.refuse(now_ms, event, NotFoundError(text))
+        return
+    ids = indexes + ledger.jobs["first_id"][at]
+    states = ledger.seen(ids).states
+    if np.any(np.isin(ids, machine.launcher.on_the_way())):
+        text = f"pods of job {event.job} are being launched in this moment; ask again"
+        machine.refuse(now_ms, event, UnavailableError(text))
+        return
+    waiting = states == State.SCHEDULED
+    launched = ids[~waiting & (states < FIRST_TERMINAL)]
+    machine.story_book.note(now_ms, "stopped", ids, user=event.user)
+    if len(launched):
+        machine.emit(facts.PodsStopped(now_ms, event.job, *to_ranges(launched), event.user))
+    if waiting.any():
+        machine.launcher.withdraw(event.job, indexes[waiting])
+        drop_pods(machine, now_ms, ids[waiting], Reason.STOPPED_BY_USER)
+    launches.kill(machine, machine.stops.add(now_ms, launched), Reason.STOPPED_BY_USER)
+    machine.answer(now_ms, event, {"job": event.job, "stopped": len(launched) + int(waiting.sum())})
     machine.ask()
 
 

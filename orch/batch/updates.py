@@ -78,13 +78,15 @@ def subscribed(machine: Batch, now_ms: int, event: Subscribed) -> None:
     _give_up_unknown(machine, now_ms, told.ids)
     machine.launcher.rebuild()
     _take(machine, now_ms, told)
-    _stop_again(machine, told)
+    _stop_again(machine, now_ms, told)
     machine.deadlines.rebuild(now_ms)
     machine.ask()
 
 
 def ticked(machine: Batch, now_ms: int, event: Tick) -> None:
-    """Stop attempts that have run for too long."""
+    """Stop attempts that have run for too long, and more of a large job that was stopped."""
+    if machine.stops.wake_ms is not None and machine.stops.wake_ms <= now_ms:
+        launches.kill(machine, machine.stops.take(now_ms), Reason.STOPPED_BY_USER)
     overdue = machine.deadlines.overdue(now_ms)
     if len(overdue):
         machine.story_book.note(now_ms, "too long", overdue, why=Reason.TIMEOUT.name)
@@ -144,6 +146,7 @@ def _again(machine: Batch, told: Told, at: I64, rows: I64) -> NDArray[np.bool_]:
     if not bad.any():
         return bad
     bad &= ~((told.states == State.KILLED) & (told.reasons == Reason.STOPPED_BY_USER))
+    bad &= machine.ledger.pods["reason"][rows] != Reason.STOPPED_BY_USER
     attempts = machine.ledger.pods["attempt"][rows].astype(np.int64)
     never_ran = (told.states == State.DROPPED) | (told.reasons == Reason.PORT_TAKEN) | (told.reasons == Reason.CONFLICT)
     most = jobs["attempts"][at] + np.where(never_ran, FREE_ATTEMPTS, 0)
@@ -192,9 +195,12 @@ def _give_up_unknown(machine: Batch, now_ms: int, held: I64) -> None:
         _apply(machine, now_ms, told, np.full(k, at, dtype=np.int64), rows)
 
 
-def _stop_again(machine: Batch, told: Told) -> None:
+def _stop_again(machine: Batch, now_ms: int, told: Told) -> None:
     """What should be stopped, and is not being stopped, is to be."""
     seen = machine.ledger.seen(told.ids)
     live = (seen.states != State.SCHEDULED) & (seen.states < FIRST_TERMINAL) & (seen.states != State.KILLING)
-    ids, at = told.ids[live], seen.at[live]
-    launches.kill(machine, ids[machine.ledger.jobs["stopped"][at] > 0], Reason.STOPPED_BY_USER)
+    stopped = machine.ledger.jobs["stopped"][seen.at[live]] > 0
+    stopped |= machine.ledger.pods["reason"][seen.rows[live]] == Reason.STOPPED_BY_USER
+    machine.stops.reset()
+    piece = machine.stops.add(now_ms, told.ids[live][stopped])
+    launches.kill(machine, piece, Reason.STOPPED_BY_USER)

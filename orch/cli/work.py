@@ -207,6 +207,7 @@ def stop(id: str, *, wait: bool = True, timeout: float = 60.0, common: Common = 
       orch stop /demo/web
       orch stop 7                 job 7
       orch stop demo_web.3        one instance
+      orch stop digest.j7.12      one pod of a job: it gets no further attempt
 
     Parameters
     ----------

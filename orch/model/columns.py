@@ -39,6 +39,10 @@ def as_slice(rows: Ints) -> slice | Ints:
     return rows
 
 
+_LARGE = 65_536
+"""Rows from which tables grow fourfold: what was not written takes no memory, and each copy keeps others waiting."""
+
+
 class Table:
     """Named numpy columns of one length that grow by doubling; rows are reused through a free list.
 
@@ -129,11 +133,16 @@ class Table:
         if need <= self._capacity:
             return
         while self._capacity < need:
-            self._capacity *= 2
+            self._capacity *= 2 if self._capacity < _LARGE else 4
         for name, array in self._arrays.items():
-            bigger = np.zeros(self._capacity, dtype=self._dtypes[name])
-            bigger[: self.length] = array[: self.length]
-            self._arrays[name] = bigger
+            self._arrays[name] = _longer(array[: self.length], self._capacity)
+
+
+def _longer(array: NDArray[Any], room: int) -> NDArray[Any]:
+    """The same with zeros up to `room` rows, which take no memory before they are written."""
+    longer = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 class IdIndex:
@@ -179,9 +188,9 @@ class IdIndex:
             return
         end = self._length + len(ids)
         if end > len(self._ids):
-            spare = np.zeros(max(16, end), dtype=np.int64)
-            self._ids = np.concatenate([self._ids[: self._length], spare])
-            self._rows = np.concatenate([self._rows[: self._length], spare])
+            room = max(16, end * (2 if end < _LARGE else 4))
+            self._ids = _longer(self._ids[: self._length], room)
+            self._rows = _longer(self._rows[: self._length], room)
         self._ids[self._length : end], self._rows[self._length : end] = ids, rows
         self._length = end
 

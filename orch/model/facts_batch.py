@@ -111,6 +111,23 @@ class JobStopped:
     key: str
 
 
+@record("batch.pods-stopped")
+@dataclass(frozen=True)
+class PodsStopped:
+    """A user stopped these pods, which were launched and had not ended: they get no further attempt. Runs of ids."""
+
+    at_ms: int
+    job: int
+    starts: I64
+    lengths: I64
+    user: str
+
+    @property
+    def ids(self) -> I64:
+        """int64[k]."""
+        return from_ranges(self.starts, self.lengths)
+
+
 @record("batch.finished")
 @dataclass(frozen=True)
 class JobFinished:

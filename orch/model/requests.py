@@ -116,6 +116,23 @@ class StopJob:
     job: int
 
 
+@record("stop-pods")
+@dataclass(frozen=True)
+class StopPods:
+    """To `batch`: stop these pods of a job, by index; they get no further attempt, the others go on.
+
+    Reply: `{"job", "stopped": n}`, n of them had not ended. Errors: not-found (the job, or an index that it does not
+    have), unavailable (one is just being launched).
+    """
+
+    request: str
+    key: str
+    user: str
+    at_ms: int
+    job: int
+    indexes: NDArray[np.int64]
+
+
 @record("forget-job")
 @dataclass(frozen=True)
 class ForgetJob:

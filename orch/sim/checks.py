@@ -61,6 +61,9 @@ def _jobs(users: Users, head: Head, ledger: Ledger) -> list[str]:
     batch = head.batch
     wrong = []
     stopped = {wish.request.job for wish in users.accepted(ask.StopJob)}
+    pods: dict[int, list[int]] = {}
+    for wish in users.accepted(ask.StopPods):
+        pods.setdefault(wish.request.job, []).extend(wish.request.indexes.tolist())
     numbers = [wish.reply.body["job"] for wish in users.accepted(ask.SubmitJob) if wish.reply is not None]
     if len(set(numbers)) != len(numbers):
         wrong.append(f"two submissions got one job: {sorted(numbers)}")
@@ -71,12 +74,15 @@ def _jobs(users: Users, head: Head, ledger: Ledger) -> list[str]:
         if number not in known:
             wrong.append(f"job {number} was accepted and is gone")
         elif number not in stopped:
-            wrong += _job(wish, views.columns(batch, number), ledger)
+            wrong += _job(wish, views.columns(batch, number), ledger, pods.get(number, []))
     return wrong
 
 
-def _job(wish: Wish, columns: Any, ledger: Ledger) -> list[str]:
-    """Each pod must have ended as its last attempt's command says; failures only when its attempts were used up."""
+def _job(wish: Wish, columns: Any, ledger: Ledger, stopped: list[int]) -> list[str]:
+    """Each pod must have ended as its last attempt's command says; failures only when its attempts were used up.
+
+    stopped: indexes of those that a user stopped, which may end in any way.
+    """
     request: ask.SubmitJob = wish.request
     assert wish.reply is not None
     first = wish.reply.body["first_id"]
@@ -89,7 +95,7 @@ def _job(wish: Wish, columns: Any, ledger: Ledger) -> list[str]:
         expected = State.FINISHED if right == 0 else State.FAILED
         enough = expected == State.FINISHED or attempt >= request.attempts
         lost = state in (State.LOST, State.GONE) and _unlucky(ledger, first + index)
-        if not lost and not (enough and (state, code) == (expected, right)):
+        if index not in stopped and not lost and not (enough and (state, code) == (expected, right)):
             name = f"job {wish.reply.body['job']} pod {index} (attempt {attempt} of {request.attempts})"
             wrong.append(f"{name}: {State(state).name} {code}, expected {expected.name} {right}")
     return wrong[:3]

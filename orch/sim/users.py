@@ -147,4 +147,8 @@ class Users:
             reply = self._world.dice.choice(done).reply
             assert reply is not None
             job = reply.body["job"]
-            self._ask("batch", lambda n, key, at_ms: ask.StopJob(n, key, "user", at_ms, job))
+            if self._world.dice.random() < 0.5:
+                self._ask("batch", lambda n, key, at_ms: ask.StopJob(n, key, "user", at_ms, job))
+                return
+            one = np.array([self._world.dice.randrange(reply.body["count"])], dtype=np.int64)
+            self._ask("batch", lambda n, key, at_ms: ask.StopPods(n, key, "user", at_ms, job, one))

@@ -237,10 +237,16 @@ def test_an_instance_is_looked_at_and_stopped(world: World) -> None:
         assert send(world, "GET", f"/v2/instances/{unknown}").status_code == 404, unknown
 
 
-def test_a_pod_of_a_job_is_not_stopped_by_itself(world: World) -> None:
-    send(world, "POST", "/v2/jobs", json={"id": "/demo/job", "cmd": "sleep 9", "cpus": 0.1})
-    answer = send(world, "DELETE", "/v2/instances/demo_job.j1.0")
-    assert answer.status_code == 409 and "stop the job" in answer.json()["detail"]
+def test_a_pod_of_a_job_is_stopped_and_the_others_go_on(world: World) -> None:
+    send(
+        world, "POST", "/v2/jobs", json={"id": "/demo/job", "cmd": "sleep 9", "cpus": 0.1, "instances": 3, "retries": 2}
+    )
+    answer = send(world, "DELETE", "/v2/instances/demo_job.j1.1")
+    assert answer.status_code == 202 and answer.json()["reason"] == "STOPPED_BY_USER"
+    ended = send(world, "GET", "/v2/instances/demo_job.j1.1/wait?for=terminal&timeout=10").json()["instance"]
+    assert (ended["state"], ended["reason"], ended["attempt"]) == ("KILLED", "STOPPED_BY_USER", 1)
+    states = send(world, "GET", "/v2/jobs/1").json()["states"]
+    assert states.pop("KILLED") == 1 and sum(states.values()) == 2 and not {"FINISHED", "KILLING"} & set(states)
 
 
 def test_agents_are_listed_and_drained(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from orch.batch import Batch, views
 from orch.model import messages as m
 from orch.model.reasons import Reason
-from orch.model.requests import ForgetJob, StopJob, SubmitJob, TellStory
+from orch.model.requests import ForgetJob, StopJob, StopPods, SubmitJob, TellStory
 from orch.model.specs.template import ContainerTemplate, Template
 from orch.model.states import State
 from tests.batch.plain import Change, Rig
@@ -120,6 +120,83 @@ def test_a_job_that_is_stopped_launches_nothing_more_and_stops_what_runs(rig: Ri
     assert len(rig.master.launches) == 10
     assert rig.ask(StopJob, job=1) == {"job": 1}
     rig.same()
+
+
+def test_a_large_job_is_stopped_piece_by_piece_and_not_what_has_ended_meanwhile() -> None:
+    rig = Rig(lambda: Batch(stop_pods=4), [AGENT])
+    first = rig.ask(SubmitJob, **job(10))["first_id"]
+    assert rig.ask(StopJob, job=1) == {"job": 1}
+    assert views.job(rig.machine, 1)["states"] == {"STAGING": 6, "KILLING": 4}
+    rig.say([first + 5], State.FINISHED, 0)
+    rig.wait(0)
+    assert views.job(rig.machine, 1)["states"] == {"KILLING": 9, "FINISHED": 1}
+    assert rig.machine.wake_ms is None
+    rig.same()
+
+
+def test_jobs_stopped_one_after_the_other_share_a_piece_and_a_restart_asks_for_the_rest() -> None:
+    rig = Rig(lambda: Batch(stop_pods=4), [AGENT])
+    rig.ask(SubmitJob, **job(5))
+    rig.ask(SubmitJob, **job(5))
+    rig.ask(StopJob, job=1)
+    rig.ask(StopJob, job=2)
+    assert [views.job(rig.machine, number)["states"] for number in (1, 2)] == [
+        {"STAGING": 1, "KILLING": 4}, {"STAGING": 5},
+    ]  # fmt: skip
+    rig.host.tick(rig.now_ms)
+    rig.settle()
+    assert [views.job(rig.machine, number)["states"] for number in (1, 2)] == [
+        {"KILLING": 5}, {"STAGING": 2, "KILLING": 3},
+    ]  # fmt: skip
+    rig.restart()
+    assert views.job(rig.machine, 2)["states"] == {"KILLING": 5}
+
+
+def test_pods_of_a_job_are_stopped_by_themselves_whether_they_run_or_wait(rig: Rig) -> None:
+    first = rig.ask(SubmitJob, **job(25, attempts=3))["first_id"]
+    answer = rig.ask(StopPods, job=1, indexes=np.array([24, 3, 12, 3, 4], dtype=np.int64), key="once")
+    assert answer == {"job": 1, "stopped": 4}
+    assert views.job(rig.machine, 1)["states"] == {"KILLING": 2, "KILLED": 2, "STAGING": 8, "SCHEDULED": 13}
+    rig.say([first + 3, first + 4], State.KILLED, -15, reason=Reason.STOPPED_BY_USER)
+    assert [launch[0] - first for launch in rig.master.launches[10:]] == [10, 11]
+    assert rig.ask(StopPods, job=1, indexes=np.array([3], dtype=np.int64)) == {"job": 1, "stopped": 0}
+    again = rig.ask(StopPods, job=1, indexes=np.array([24, 3, 12, 3, 4], dtype=np.int64), key="once")
+    assert again == answer
+    rig.same()
+
+
+def test_a_pod_that_was_stopped_and_is_lost_gets_no_further_attempt(rig: Rig) -> None:
+    first = rig.ask(SubmitJob, **job(2, attempts=3))["first_id"]
+    rig.ask(StopPods, job=1, indexes=np.array([0], dtype=np.int64))
+    rig.restart()
+    assert (views.instance(rig.machine, first)["state"], views.instance(rig.machine, first)["reason"]) == (
+        "KILLING", "STOPPED_BY_USER",
+    )  # fmt: skip
+    rig.say([first, first + 1], State.LOST, reason=Reason.AGENT_LOST)
+    assert [(launch[0] - first, launch[1]) for launch in rig.master.launches] == [(0, 1), (1, 1), (1, 2)]
+    assert views.instance(rig.machine, first)["state"] == "LOST"
+    rig.same()
+
+
+def test_a_stop_of_pods_that_a_job_does_not_have_is_refused(rig: Rig) -> None:
+    rig.ask(SubmitJob, **job(2))
+    for number, index in ((2, 0), (1, 2), (1, -1)):
+        refusal = rig.refused(StopPods, job=number, indexes=np.array([index], dtype=np.int64))
+        assert refusal["status"] == 404
+    assert "has pods 0 to 1" in refusal["detail"]
+
+
+def test_a_job_ends_when_the_last_pods_that_wait_are_stopped() -> None:
+    rig = Rig(Batch, [AGENT])
+    first = rig.ask(SubmitJob, **job(11))["first_id"]
+    rig.say(range(first, first + 9), State.FINISHED, 0)
+    rig.say([first + 9, first + 10], State.FINISHED, 0)
+    rig.ask(SubmitJob, **job(12))
+    second = rig.machine.ledger.next_id - 12
+    rig.say(range(second, second + 10), State.FAILED, 1)
+    rig.ask(StopPods, job=2, indexes=np.array([10, 11], dtype=np.int64))
+    rig.say([second + 10, second + 11], State.KILLED, reason=Reason.STOPPED_BY_USER)
+    assert views.job(rig.machine, 2)["done"]
 
 
 def test_a_job_is_forgotten_once_it_is_done(rig: Rig) -> None:

@@ -16,8 +16,8 @@ from orch.api.room import Room
 from orch.api.routes.common import Key, Offset, Story, TheRoom, TimeoutMs, answer
 from orch.api.schemas import InstanceShape, WaitedInstance
 from orch.api.story import story as told
-from orch.model.errors import ConflictError, NotFoundError, OrchError
-from orch.model.requests import KillInstances
+from orch.model.errors import NotFoundError, OrchError
+from orch.model.requests import KillInstances, StopPods
 from orch.model.states import TERMINAL
 
 router = APIRouter(tags=["instances"])
@@ -122,12 +122,14 @@ async def kill(
     scale: Annotated[bool, Query(description="Make the service smaller, instead of starting another.")] = False,
     key: Key = None,
 ) -> Response:
-    """Its service starts another in its place."""
+    """Its service starts another in its place. A pod of a job gets no further attempt; the others go on."""
     found = instance_or_404(room, id)
+    one = np.array([found["number"] if found.get("job") is None else found["index"]], dtype=np.int64)
     if found.get("job") is not None:
-        raise ConflictError(f"{found['name']} is a pod of job {found['job']}, which ends as a whole: stop the job.")
-    ids = np.array([found["number"]], dtype=np.int64)
-    await room.call("services", lambda stamp: KillInstances(**stamp, path=found["path"], ids=ids, scale=scale), request)
+        await room.call("batch", lambda stamp: StopPods(**stamp, job=found["job"], indexes=one), request)
+    else:
+        path = found["path"]
+        await room.call("services", lambda stamp: KillInstances(**stamp, path=path, ids=one, scale=scale), request)
     return answer(reads.instance(room.replica, found["number"]) or found, 202)
 
 

@@ -81,7 +81,7 @@ def logs(wire: Wire, identity: str | int, container: str | None, stream: str, fo
 
 
 def stop(wire: Wire, identity: str | int, wait: bool, timeout: float | None) -> Flow[dict[str, Any]]:
-    """Stop a service, a job, or one instance of a service (another takes its place); returns what it is then."""
+    """Stop a service, a job, or one instance; a service starts another in its place. Returns what it is then."""
     thing = yield from find(wire, identity)
     if thing["kind"] == "service":
         return (yield from services.stop(wire, thing["id"], wait, timeout))
