@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from bench import verify
+from bench import constraints, verify
 from bench.peers import cp_sat, scans
 from bench.rows import Rows, package_version
 from bench.workloads import Case, Workload, workload
@@ -73,6 +73,8 @@ def one(rows: Rows, case: Case, seed: int, rounds: int) -> None:
         lower_bound=verify.lower_bound(made, agent), unplaced=int((agent < 0).sum()), wrong=wrong,
         rounds=[round(1000 * t.wall_s, 3) for t in timed],
     )  # fmt: skip
+    if case.shapes < case.pods:
+        constraints.run(rows, case, seed, made, rounds)
 
 
 def measured(made: Workload, rounds: int) -> tuple[np.ndarray, list[Timed]]:

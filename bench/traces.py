@@ -7,43 +7,19 @@ order, and others are ignored. A row that is broken in one of these columns is a
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orch.placement import GpuShapes
-from orch.placement.gpu_shapes import ANY_MODEL, DEVICES, MILLI
+from orch.placement.gpu_shapes import ANY_MODEL, MILLI
+from orch.trace.rows import openb_node_rows, openb_pod_rows
+from orch.trace.table import TraceError, lines
 
-INT32_MOST = 2**31 - 1
-NODE_COLUMNS = ("sn", "cpu_milli", "memory_mib", "gpu", "model")
-POD_COLUMNS = ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
 MODELS_MOST = 64
-
-
-class TraceError(ValueError):
-    """A trace that can not be read: the file, and where it is one row's fault its row (the header is 1) and column."""
-
-    def __init__(self, file: Path, problem: str, row: int | None = None, column: str | None = None) -> None:
-        self.file, self.row, self.column, self.problem = file, row, column, problem
-        place = "" if row is None else f", row {row}" + ("" if column is None else f", column {column}")
-        super().__init__(f"{file}{place}: {problem}")
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node: its name, CPU milli, memory MiB, number of GPUs, and their model ("" without any)."""
-
-    name: str
-    cpu: int
-    memory: int
-    gpus: int
-    model: str
 
 
 @dataclass(frozen=True)
@@ -90,22 +66,26 @@ class Pods:
 
 def read_nodes(path: Path) -> Nodes:
     """The nodes of a file that have GPUs. Raises TraceError for a broken row, a name twice, and no GPU at all."""
-    rows = [node for node in _rows(path, NODE_COLUMNS, _node) if node.gpus]
-    rows.sort(key=lambda node: node.name)
-    if not rows:
+    rows = openb_node_rows(path)
+    listed = zip(rows.name, rows.cpu.tolist(), rows.memory.tolist(), rows.gpus.tolist(), rows.model, strict=True)
+    nodes = sorted(node for node in listed if node[3])
+    if not nodes:
         raise TraceError(path, "no node has a GPU")
-    models = tuple(sorted({node.model for node in rows}))
+    models = tuple(sorted({model for *_, model in nodes}))
     if len(models) > MODELS_MOST:
         raise TraceError(path, f"{len(models)} models of GPUs; at most {MODELS_MOST} can be told apart")
     code = {model: at for at, model in enumerate(models)}
-    columns = [[node.cpu, node.memory, node.gpus, code[node.model]] for node in rows]
+    columns = [[cpu, memory, gpus, code[model]] for _, cpu, memory, gpus, model in nodes]
     cpu, memory, gpus, model = np.array(columns, np.int32).T.copy()
     return Nodes(cpu, memory, gpus, model, models)
 
 
 def read_pods(path: Path, models: Sequence[str]) -> Pods:
     """The pods of a file, in its order. models: of the nodes; what no node has fits nowhere. Raises TraceError."""
-    return pods_of(_rows(path, POD_COLUMNS, _pod), models)
+    rows = openb_pod_rows(path)
+    numbers = (column.tolist() for column in (rows.cpu, rows.memory, rows.gpus, rows.milli))
+    wanted = [tuple(model.strip() for model in text.split("|") if model.strip()) for text in rows.models]
+    return pods_of([Pod(*one) for one in zip(rows.name, *numbers, wanted, strict=True)], models)
 
 
 def pods_of(pods: Sequence[Pod], models: Sequence[str]) -> Pods:
@@ -122,77 +102,6 @@ def pods_of(pods: Sequence[Pod], models: Sequence[str]) -> Pods:
     return Pods(shapes, np.array([row[one] for one in asked], np.int32), tuple(pod.name for pod in pods))
 
 
-Row = TypeVar("Row", Node, Pod)
-
-
-class Fields:
-    """The fields of one row by column; each read checks one, or raises TraceError that names it."""
-
-    def __init__(self, path: Path, row: int, fields: dict[str, str]) -> None:
-        self._path, self._row, self._fields = path, row, fields
-
-    def text(self, column: str) -> str:
-        """What stands there, without the blanks around it."""
-        return self._fields.get(column, "").strip()
-
-    def name(self, column: str) -> str:
-        """What stands there, and something does."""
-        return self.text(column) or self.wrong(column, "is empty")
-
-    def integer(self, column: str, most: int = INT32_MOST) -> int:
-        """An integer from 0 to `most`."""
-        text = self.text(column)
-        if not re.fullmatch("[0-9]{1,18}", text) or int(text) > most:
-            self.wrong(column, f"holds {text!r}, and must hold an integer from 0 to {most}")
-        return int(text)
-
-    def wrong(self, column: str, problem: str) -> NoReturn:
-        """This column of this row is not as it must be."""
-        raise TraceError(self._path, problem, self._row, column)
-
-
 def read_rows(path: Path) -> list[list[str]]:
     """The rows of a CSV file, the header first; blank lines are left out. Raises TraceError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TraceError(path, f"can not be read: {error}") from error
-
-
-def _rows(path: Path, needed: tuple[str, ...], make: Callable[[Fields], Row]) -> list[Row]:
-    """Every row of a file, checked."""
-    header, *rows = read_rows(path) or [[]]
-    columns = [column.strip() for column in header]
-    for column in needed:
-        if columns.count(column) != 1:
-            raise TraceError(path, "is missing" if column not in columns else "is there twice", 1, column)
-    made: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, fields in enumerate(rows, 2):
-        if not fields:
-            continue
-        if len(fields) != len(columns):
-            at = columns[min(len(fields), len(columns) - 1)]
-            raise TraceError(path, f"the row has {len(fields)} fields, the header {len(columns)}", number, at)
-        read = Fields(path, number, dict(zip(columns, fields, strict=True)))
-        one = make(read)
-        if one.name in seen and isinstance(one, Node):
-            read.wrong(needed[0], f"{one.name} is in row {seen[one.name]} too")
-        seen[one.name] = number
-        made.append(one)
-    return made
-
-
-def _node(read: Fields) -> Node:
-    gpus = read.integer("gpu", DEVICES)
-    model = read.name("model") if gpus else ""
-    return Node(read.name("sn"), read.integer("cpu_milli"), read.integer("memory_mib"), gpus, model)
-
-
-def _pod(read: Fields) -> Pod:
-    gpus, milli = read.integer("num_gpu", DEVICES), read.integer("gpu_milli", MILLI)
-    if (gpus == 0) != (milli == 0):
-        read.wrong("gpu_milli", f"holds {milli}, but num_gpu {gpus}: both are 0, or neither is")
-    models = tuple(model.strip() for model in read.text("gpu_spec").split("|") if model.strip())
-    return Pod(read.name("name"), read.integer("cpu_milli"), read.integer("memory_mib"), gpus, milli, models)
+    return list(lines(path))

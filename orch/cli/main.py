@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import cyclopts
 
 from orch import __version__
-from orch.cli import cluster, look, work
+from orch.cli import cluster, look, simulate, work
 from orch.model.errors import OrchError
 
 _INTERRUPTED = 130
@@ -39,7 +39,12 @@ def build() -> cyclopts.App:
         name="orch", help=HELP, help_format="plaintext", version=__version__, version_flags=["--version"],
         print_error=False, exit_on_error=False, suppress_keyboard_interrupt=False,
     )  # fmt: skip
-    titles = (("Cluster", cluster.COMMANDS), ("Work", work.COMMANDS), ("Look", [*look.COMMANDS, completion(app)]))
+    titles = (
+        ("Cluster", cluster.COMMANDS),
+        ("Work", work.COMMANDS),
+        ("Look", [*look.COMMANDS, completion(app)]),
+        ("Plan", simulate.COMMANDS),
+    )
     for order, (title, commands) in enumerate(titles):
         group = cyclopts.Group(title, sort_key=order)
         for command in commands:

@@ -105,7 +105,8 @@ class GpuCluster:
         self._agents = len(code)
         asked = np.stack([shapes.cpu, shapes.memory, shapes.milli, shapes.number], axis=1)
         bits = np.left_shift(np.uint64(1), code.astype(np.uint64))
-        self._kernel = kernel.Devices(_spare(room), _spare(device), _spare(bits), _spare(asked), _spare(shapes.models))
+        self._room, self._device = _spare(room), _spare(device)  # the kernel changes them in place
+        self._kernel = kernel.Devices(self._room, self._device, _spare(bits), _spare(asked), _spare(shapes.models))
         self._mix = mix
         self._policy: str | None = None
 
@@ -117,6 +118,13 @@ class GpuCluster:
         """Copies of what is free: int32[N, 2] CPU (milli) and memory (MiB), int32[N, 16] milli of each device."""
         room, device = self._kernel.columns()
         return room, device
+
+    def free_of(self, rows: Any) -> tuple[Int32, Int32]:
+        """As `columns`, of some agents. rows: int32[k]. Raises ShapeError."""
+        row = columns.column("rows", rows, np.int32, None)
+        columns.at_least("rows", row, 0)
+        columns.below("rows", row, self._agents, "agents")
+        return self._room[row], self._device[row]
 
     def place(self, shape: Any, policy: GpuPolicy = "fgd") -> GpuMatch:
         """Place pods one after the other, in this order, and charge them. shape: int32[P], rows of the shapes.
@@ -139,7 +147,7 @@ class GpuCluster:
         return match
 
     def release(self, shape: Any, match: GpuMatch) -> None:
-        """Give back what pods hold: the shapes and the answer of `place`, or matching rows of both.
+        """Give back what pods hold: the shapes and the answer of `place`, or matching rows of both. O(pods).
 
         Raises ShapeError, and then nothing has changed, where an agent would have more free than it has.
         """
@@ -149,12 +157,13 @@ class GpuCluster:
         columns.at_least("agent", agent, -1)
         columns.below("agent", agent, self._agents, "agents")
         held = np.flatnonzero(agent >= 0)
-        room, device = (free.astype(np.int64) for free in self._kernel.columns())
-        back = np.stack([self._shapes.cpu, self._shapes.memory], axis=1)[pods[held]]
+        row, at = np.unique(agent[held], return_inverse=True)
+        room, device = self._room[row].astype(np.int64), self._device[row].astype(np.int64)
         bits = (taken[held, None] >> np.arange(DEVICES, dtype=np.uint16)) & 1
-        np.add.at(room, agent[held], back)
-        np.add.at(device, agent[held], bits.astype(np.int64) * self._shapes.milli[pods[held], None])
-        if (room > self._total[0]).any() or (device > self._total[1]).any():
+        for d, asked in enumerate((self._shapes.cpu, self._shapes.memory)):
+            np.add.at(room[:, d], at, asked[pods[held]])
+        np.add.at(device, at, bits.astype(np.int64) * self._shapes.milli[pods[held], None])
+        if (room > self._total[0][row]).any() or (device > self._total[1][row]).any():
             raise ShapeError(
                 "more would be given back than these agents have: was it placed here, and not yet given back?"
             )
