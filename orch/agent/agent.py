@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.agent.commands import ClearJobs, Ended, Probe, Recover, StartJobs, Stop
+from orch.agent.due import Due
 from orch.agent.events import Connected, ContainerChanged, JobsChanged, Leaving, Probed, Usage
 from orch.agent.instance import Instance
 from orch.agent.link import Link
@@ -66,6 +67,7 @@ class Agent(Machine):
         self.agent, self.total, self.attributes = agent, total, dict(attributes)
         self.instances = Instances()
         self.several: dict[tuple[int, int], Instance] = {}
+        self._due = Due(self.several)
         self._range = ports
         self.ports: dict[int, Ports] = {}
         """By place in the fleet, of those that have given some out; 0 for an agent alone."""
@@ -240,6 +242,7 @@ class Agent(Machine):
                 container.state, container.reason = event.state, event.reason
             instance.failure = (event.state, event.exit_code, event.reason)
         failed = instance.change(event)
+        self._due.push(instance)
         self._settle(now_ms, instance, row)
         if failed and self.instances.alive(row)[0] and self.instances["state"][row][0] != State.KILLING:
             self._stop_rows(now_ms, row)
@@ -291,6 +294,7 @@ class Agent(Machine):
             return
         before = instance.healthy()
         must_stop = checks[event.check].probed(now_ms, event.ok, event.message)
+        self._due.push(instance)
         if must_stop and instance.failure is None:
             instance.failure = (int(State.FAILED), NO_EXIT_CODE, int(Reason.HEALTH_CHECK))
             instance.failure_message = event.message
@@ -403,21 +407,19 @@ class Agent(Machine):
 
     def _tick(self, now_ms: int, event: Tick) -> None:
         self.link.tick(now_ms, self._register)
-        for instance in self.several.values():
+        for instance in self._due.take(now_ms):
             if not self.instances.alive(self._rows_of(instance))[0]:
                 continue
             for container, check in instance.due_probes(now_ms):
                 ports = tuple(instance.ports[container])
                 self.do(Probe(instance.id, instance.attempt, container, check, ports))
+            self._due.push(instance)
 
     @property
     def wake_ms(self) -> int | None:
         """The next heartbeat, resend or probe."""
-        dues = [due for instance in self.several.values() if (due := instance.due_ms()) is not None]
-        link = self.link.wake_ms()
-        if link is not None:
-            dues.append(link)
-        return min(dues) if dues else None
+        dues = [due for due in (self._due.wake_ms(), self.link.wake_ms()) if due is not None]
+        return min(dues, default=None)
 
     # -- keeping ---------------------------------------------------------------------------------------------
 
@@ -437,7 +439,9 @@ class Agent(Machine):
             self._ports(instance.launch).hold(instance.ports)
 
     def check(self) -> None:
-        """Assert that table, objects and ports agree."""
+        """Assert that table, objects and ports agree, and that the first probe that is due wakes us."""
+        dues = [due_ms for instance in self.several.values() if (due_ms := instance.due_ms()) is not None]
+        assert self._due.wake_ms() == min(dues, default=None), "a probe is due, and nobody would wake for it"
         self.instances.check()
         rows = self.instances.rows()
         several = rows[self.instances["several"][rows]]
