@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.rows import Rows
+from bench import history, plots
+from bench.history import History
+from bench.rows import Rows, commit, dirty
 from bench.traces import TraceError
 
-NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu")
+NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu", "mix", "offers")
 
 
 def main() -> int:
@@ -29,8 +31,10 @@ def main() -> int:
     parser.add_argument("--seed", type=seed, help="what cases and orders are made from")
     parser.add_argument("--traces", type=Path, default=traces(), help="gpu: a folder of node and pod lists")
     parser.add_argument("--order", type=Path, help="gpu: pods in the order of arrival, or their names, one a line")
+    parser.add_argument("--history", action="store_true", help="keep the rows in bench/history.jsonl in any case")
     given = parser.parse_args()
-    rows = Rows(as_json=given.json)
+    keep = kept(given, clean=not dirty() and commit() != "unknown")
+    rows = Rows(as_json=given.json, keep=History(history.FILE, given.quick).add if keep else None)
     for name in given.name or NAMES:
         if name == "gpu" and not given.name and given.traces is None:
             print("gpu: left out, as it needs --traces DIR", file=sys.stderr)
@@ -40,7 +44,18 @@ def main() -> int:
         except (TraceError, ValueError) as error:
             print(f"python -m bench {name}: {error}", file=sys.stderr)
             return 2
-    return 0 if rows.all_verified() else 1
+    drawn = plots.main() if keep else 0
+    return drawn if rows.all_verified() else 1
+
+
+def kept(given: argparse.Namespace, clean: bool) -> bool:
+    """Whether rows go to the history: those of a run of all on a clean tree, and where it is asked for."""
+    if given.history or given.name or given.case:
+        return bool(given.history)
+    if not clean:
+        print("bench: the tree differs from a commit, so no row is kept; --history keeps them", file=sys.stderr)
+        return False
+    return True
 
 
 def run(name: str, rows: Rows, given: argparse.Namespace) -> None:

@@ -7,20 +7,21 @@ is overcommitted, nothing is unplaced that still fits, and up to 10^7 pairs of p
 from __future__ import annotations
 
 import time
+import tracemalloc
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
-from bench import verify
-from bench.peers import scans
+from bench import constraints, verify
+from bench.peers import cp_sat, scans
 from bench.rows import Rows, package_version
 from bench.workloads import Case, Workload, workload
 from orch.placement import Cluster
 
 CASES = (
-    "10k,1k,10", "10k,1k,all", "100k,1k,100", "100k,10k,100", "100k,10k,all", "1M,1k,100", "1M,10k,1", "1M,10k,10",
-    "1M,10k,100", "1M,10k,1000", "1M,10k,all", "1M,100k,100", "1M,100k,1000", "1M,100k,all", "1M,1M,100",
+    "1k,100,10", "10k,1k,10", "10k,1k,all", "100k,1k,100", "100k,10k,100", "100k,10k,all", "1M,1k,100", "1M,10k,1",
+    "1M,10k,10", "1M,10k,100", "1M,10k,1000", "1M,10k,all", "1M,100k,100", "1M,100k,1000", "1M,100k,all", "1M,1M,100",
 )  # fmt: skip
 QUICK = ("10k,1k,10", "100k,10k,100", "100k,10k,all", "1M,10k,100")
 ROUNDS = 5
@@ -58,9 +59,12 @@ def one(rows: Rows, case: Case, seed: int, rounds: int) -> None:
     cpu = median(t.cpu_s for t in timed)
     numpy_s = peer(rows, case, seed, made, took / case.pods, "numpy scan")
     peer(rows, case, seed, made, took / case.pods, "python scan")
+    if case.shapes * case.agents <= cp_sat.MOST_VARIABLES:
+        solver(rows, case, seed, made, agent)
     rows.add(
         "placement", f"{case} index", 1000 * median(t.build_s for t in timed), "ms", rounds, verified=not wrong,
         wall_s=sum(t.build_s for t in timed), seed=seed, bytes_an_agent=round(max(t.agent_bytes for t in timed), 1),
+        bytes_a_pod=round(bytes_a_pod(made), 1),
     )  # fmt: skip
     rows.add(
         "placement", str(case), 1000 * took, "ms", rounds, verified=not wrong, wall_s=took, cpu_s=cpu,
@@ -69,6 +73,8 @@ def one(rows: Rows, case: Case, seed: int, rounds: int) -> None:
         lower_bound=verify.lower_bound(made, agent), unplaced=int((agent < 0).sum()), wrong=wrong,
         rounds=[round(1000 * t.wall_s, 3) for t in timed],
     )  # fmt: skip
+    if case.shapes < case.pods:
+        constraints.run(rows, case, seed, made, rounds)
 
 
 def measured(made: Workload, rounds: int) -> tuple[np.ndarray, list[Timed]]:
@@ -92,6 +98,18 @@ def measured(made: Workload, rounds: int) -> tuple[np.ndarray, list[Timed]]:
     return first, timed
 
 
+def bytes_a_pod(made: Workload) -> float:
+    """The most that a match holds in arrays at any instant, ids that it is given left out, for each pod."""
+    usable = np.ones(len(made.total), np.uint8)
+    cluster = Cluster(made.total, made.total, usable)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    cluster.assign(made.requests, made.shape)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (most - before) / len(made.shape)
+
+
 def peer(rows: Rows, case: Case, seed: int, made: Workload, own_s: float, name: str) -> float:
     """Seconds a pod of a plain scan over the same agents, on a part of the pods; printed as a row."""
     scan = scans.by_numpy if name == "numpy scan" else scans.by_python
@@ -104,3 +122,26 @@ def peer(rows: Rows, case: Case, seed: int, made: Workload, own_s: float, name: 
         seed=seed, stopped_after_s=PEER_S if reached < len(part) else None,
     )  # fmt: skip
     return each
+
+
+def solver(rows: Rows, case: Case, seed: int, made: Workload, agent: np.ndarray) -> None:
+    """How few agents CP-SAT needs for as many pods of each shape, beside ours; printed as a row."""
+    name = f"{case} CP-SAT"
+    if not cp_sat.installed():
+        rows.without("placement", name, "not_installed", f"python -m pip install {cp_sat.PACKAGE}", seed=seed)
+        return
+    total, requests = made.total.astype(np.int64), made.requests.astype(np.int64)
+    wanted = np.bincount(made.shape[agent >= 0], minlength=case.shapes)
+    own = len(np.unique(agent[agent >= 0]))
+    found = cp_sat.fewest_agents(total, requests, wanted, PEER_S)
+    if found.counts is None:
+        said = f"no assignment in {PEER_S:g} s"
+        rows.without("placement", name, "stopped", said, seed=seed, agents_used=own, least_agents=found.bound)
+        return
+    used = int((found.counts.sum(axis=0) > 0).sum())
+    rows.add(
+        "placement", name, used, "agents", int(wanted.sum()), wall_s=found.wall_s, ratio=own / used, peer="CP-SAT",
+        verified=cp_sat.is_right(total, requests, wanted, found.counts), seed=seed, agents_used=own,
+        least_agents=found.bound, peer_version=package_version(cp_sat.PACKAGE),
+        stopped_after_s=PEER_S if found.stopped else None,
+    )  # fmt: skip

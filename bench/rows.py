@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = ("bench/history.jsonl", "docs/benchmarks")
+"""What the benchmarks write themselves: that does not make the code another."""
 
 
 class Rows:
     """Prints rows as they come, and remembers whether all were verified."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, keep: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """keep: is given every row as well."""
         self._as_json = as_json
+        self._keep = keep
         self._verified: list[bool] = []
 
     def add(
@@ -42,11 +47,22 @@ class Rows:
             "wall_s": _round(wall_s), "verified": verified, **more,
         }  # fmt: skip
         self._verified.append(verified)
-        if self._as_json:
-            print(json.dumps(row), flush=True)
-            return
         beside = f"  {row['ratio']:g} x {peer}" if ratio is not None else ""
-        print(f"{name:<9}{case:<22}{row['figure']:>12g} {unit:<8} n={n:<7}{beside}", flush=True)
+        self._print(row, f"{name:<9}{case:<22}{row['figure']:>12g} {unit:<8} n={n:<7}{beside}")
+
+    def without(self, name: str, case: str, what: str, why: str, **more: Any) -> None:
+        """Print a row without a figure: `what` is "unsupported" or "not_installed". Neither verified nor wrong."""
+        row: dict[str, Any] = {
+            "name": name, "case": case, "figure": None, "unit": None, "n": 0, "ratio": None, "peer": None,
+            "peer_version": None, "commit": commit(), "dirty": dirty(), "cpu_s": None, "wall_s": 0.0, "verified": None,
+            what: why, **more,
+        }  # fmt: skip
+        self._print(row, f"{name:<9}{case:<22}{what.replace('_', ' '):>12}: {why}")
+
+    def _print(self, row: dict[str, Any], said: str) -> None:
+        print(json.dumps(row) if self._as_json else said, flush=True)
+        if self._keep is not None:
+            self._keep(row)
 
     def all_verified(self) -> bool:
         """Whether every row's result was checked and right."""
@@ -69,8 +85,8 @@ def commit() -> str:
 
 @cache
 def dirty() -> bool:
-    """Whether the tree differs from that commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Whether the tree differs from that commit, but for what benchmarks write."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in WRITTEN)))
 
 
 def _git(*arguments: str) -> str:

@@ -23,9 +23,37 @@ WHY_TOTAL: int
 WHY_SHORT: int
 WHY_LEFT: int
 WHY_WIDTH: int
+WHY_ONLY: int
+WHY_ONLY_FREE: int
+PREDICATE_CONSTRAINT: int
+PREDICATE_RULE: int
+PREDICATE_RESOURCE: int
+RULES_MOST: int
+OPERATOR_MAX: int
+OPERATOR_LEAST: int
+OPERATOR_SAME: int
+OPERATOR_SOME: int
+PATH_WALK: int
+PATH_EVEN: int
+PATH_EACH: int
 SCAN_MOST: int
 
 def choose_scan(kind: int) -> int: ...
+
+class RuleTable:
+    def __init__(
+        self,
+        codes: _Int32,
+        attribute: _Int32,
+        counts: _Int32,
+        first: _Int64,
+        rule_first: _Int64,
+        rules: _Int32,
+        counted_first: _Int64,
+        counted: _Int32,
+        path: _UInt8,
+    ) -> None: ...
+    def uncount(self, shape: _Int32, agent: _Int32, offset: _Int64, placed: _Int64) -> None: ...
 
 class Index:
     dims: int
@@ -56,8 +84,22 @@ class Index:
         reason: _UInt8,
         placed: _Int64,
         why: _Int32,
+        rules: RuleTable | None = None,
+        held_rows: _Int32 | None = None,
+        held: _Int32 | None = None,
     ) -> int: ...
-    def explain(self, request: _Int32, mask: _UInt8 | None, gang: int, why: _Int32) -> None: ...
+    def hold(self, rows: _Int32, amounts: _Int32, sign: int) -> _Int32: ...
+    def explain(
+        self,
+        request: _Int32,
+        mask: _UInt8 | None,
+        gang: int,
+        why: _Int32,
+        rules: RuleTable | None = None,
+        shape: int = 0,
+        held_rows: _Int32 | None = None,
+        held: _Int32 | None = None,
+    ) -> None: ...
     def give_back(self, agent: _Int32, offset: _Int64, placed: _Int64, requests: _Int32, since: int) -> None: ...
 
 def commit(

@@ -16,55 +16,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 
-cdef extern from "_placement_kernel.h" nogil:
-    const int ORCH_LANES
-    const int ORCH_USABLE
-    const int ORCH_SCORE_BITS
-    const int ORCH_SCORE_MOST
-    const int ORCH_SCORE_END
-    int orch_fits(const int32_t* have, const int32_t* want)
-    unsigned orch_short(const int32_t* have, const int32_t* want)
-    void __builtin_prefetch(const void* address)
-    int64_t orch_miss(int32_t have, int32_t want)
-    int __builtin_ctz(unsigned bits)
-    int __builtin_popcount(unsigned bits)
-    int64_t orch_times(const int32_t* have, const int32_t* want, int64_t cap)
-    void orch_charge(int32_t* have, const int32_t* want, int64_t times)
-    int32_t orch_score(const int32_t* have, const int64_t* weight)
-    int32_t orch_spread_score(const int32_t* have, const int32_t* total)
-    int64_t orch_place(int32_t score, int64_t row)
-    int64_t orch_row(int64_t place)
-    int64_t orch_next_row(int64_t start, int64_t stop, const int32_t* have, const uint8_t* state,
-                          const int32_t* want, const uint8_t* allowed)
-    void orch_sort(int64_t* places, int64_t* spare, int64_t count)
-    void orch_sift(int64_t* heap, int64_t count, int64_t i)
-
-
-cdef extern from "_placement_order.h" nogil:
-    ctypedef struct orch_order:
-        int64_t blocks, agents
-        int32_t* block
-        uint8_t[8] first
-    const int ORCH_NOWHERE
-    int orch_choose_scan(int kind)
-    uint64_t orch_signature(const int32_t* have)
-    int orch_order_rows(orch_order* o, int64_t rows)
-    int64_t orch_order_insert(orch_order* o, int64_t place, uint64_t signature, int64_t at)
-    void orch_order_remove(orch_order* o, int64_t row)
-    int orch_order_build(orch_order* o, const int64_t* places, int64_t count, const int32_t* have)
-    void orch_order_free(orch_order* o)
-    int64_t orch_order_bytes(const orch_order* o)
-
-
-cdef extern from "_placement_fill.h" nogil:
-    ctypedef struct orch_moves:
-        int64_t* places
-        int64_t* spare
-        int64_t count, room
-    int orch_moves_reserve(orch_moves* m, int64_t more)
-    void orch_moves_free(orch_moves* m)
-    int64_t orch_fill_best(orch_order* o, int32_t* have, const int64_t* weight, const int32_t* want,
-                           const uint8_t* allowed, int64_t count, int32_t* out, orch_moves* moves)
+# What the C headers give, and the rules of shapes: parts of this module, in files of their own.
+include "_placement_headers.pxi"
+include "_placement_rules.pxi"
 
 
 cdef extern from "_placement_why.h" nogil:
@@ -77,6 +31,9 @@ cdef extern from "_placement_why.h" nogil:
         ORCH_STALE_SESSION
         ORCH_UNKNOWN_AGENT
         ORCH_TOO_FEW
+    const int C_P_CONSTRAINT "P_CONSTRAINT"
+    const int C_P_RULE "P_RULE"
+    const int C_P_RESOURCE "P_RESOURCE"
     const int C_ROW "WHY_ROW"
     const int C_AGENTS "WHY_AGENTS"
     const int C_FEASIBLE "WHY_FEASIBLE"
@@ -87,6 +44,8 @@ cdef extern from "_placement_why.h" nogil:
     const int C_NEAREST_FREE "WHY_NEAREST_FREE"
     const int C_REASON "WHY_REASON"
     const int C_RULED "WHY_RULED"
+    const int C_ONLY "WHY_ONLY"
+    const int C_ONLY_FREE "WHY_ONLY_FREE"
     const int C_MOST "WHY_MOST"
     const int C_TOTAL "WHY_TOTAL"
     const int C_SHORT "WHY_SHORT"
@@ -98,15 +57,20 @@ cdef extern from "_placement_why.h" nogil:
         const uint8_t* state
         int64_t rows
         const int32_t* largest
+        const int32_t* held_rows
+        const int32_t* held
+        int64_t held_count
     int64_t orch_room(const orch_agents* a, const int32_t* want, const uint8_t* allowed, int64_t cap)
-    void orch_explain(const orch_agents* a, const int32_t* want, const uint8_t* allowed, int32_t gang, int32_t* why)
+    void orch_explain(const orch_agents* a, const int32_t* want, const uint8_t* allowed, const orch_rules* rules,
+                      int32_t gang, int64_t room, int32_t* why)
     void orch_explain_headroom(const int32_t* want, const int64_t* left, int32_t* why)
 
 
 WHY_ROW, WHY_AGENTS, WHY_FEASIBLE, WHY_EMPTY, WHY_ROOM = C_ROW, C_AGENTS, C_FEASIBLE, C_EMPTY, C_ROOM
 WHY_NEAREST, WHY_PREDICATE, WHY_NEAREST_FREE, WHY_REASON = C_NEAREST, C_PREDICATE, C_NEAREST_FREE, C_REASON
 WHY_RULED, WHY_MOST, WHY_TOTAL, WHY_WIDTH = C_RULED, C_MOST, C_TOTAL, C_WIDTH
-WHY_SHORT, WHY_LEFT = C_SHORT, C_LEFT
+WHY_SHORT, WHY_LEFT, WHY_ONLY, WHY_ONLY_FREE = C_SHORT, C_LEFT, C_ONLY, C_ONLY_FREE
+PREDICATE_CONSTRAINT, PREDICATE_RULE, PREDICATE_RESOURCE = C_P_CONSTRAINT, C_P_RULE, C_P_RESOURCE
 LANES = ORCH_LANES
 SCORE_BITS = ORCH_SCORE_BITS
 SCORE_MOST = ORCH_SCORE_MOST
@@ -144,7 +108,7 @@ cdef class Index:
     cdef readonly int64_t clock            # counts matches and updates
     cdef int32_t[:, ::1] free_             # [capacity, LANES]
     cdef int32_t[:, ::1] total             # [capacity, LANES]
-    cdef uint8_t[::1] state                # 0 no agent, 1 not usable, 2 usable
+    cdef uint8_t[::1] state                # 0 no agent, 1 not usable, 2 usable, 3 draining
     cdef int64_t[::1] told                 # clock of the last update of a row
     cdef orch_order order                  # usable agents by (score, row)
     cdef orch_moves moves                  # scratch: places to be sorted
@@ -188,7 +152,10 @@ cdef class Index:
 
     def put(self, const int32_t[::1] rows, const int32_t[:, ::1] free_, const int32_t[:, ::1] total,
             const uint8_t[::1] usable):
-        """Set agents. `total` may have no rows: totals stay. An agent without any total is none."""
+        """Set agents. `total` may have no rows: totals stay. An agent without any total is none.
+
+        usable: 0 no, 1 yes, 2 draining.
+        """
         cdef int64_t i, row, k = rows.shape[0]
         cdef int d
         cdef bint totals = total.shape[0] == k
@@ -210,7 +177,7 @@ cdef class Index:
                 state = 0
                 for d in range(self.dims):
                     if self.total[row, d] > 0:
-                        state = ORCH_USABLE if usable[i] else 1
+                        state = usable[i] + 1
                 self.state[row] = state
                 self.told[row] = self.clock
                 self._enter(row)
@@ -226,6 +193,28 @@ cdef class Index:
             return
         if orch_order_insert(&self.order, orch_place(orch_score(have, self.weight), row), orch_signature(have), -1) < 0:
             self.order_ok = False  # without memory: the next match builds it, or says so
+
+    def hold(self, const int32_t[::1] rows, const int32_t[:, ::1] amounts, int sign):
+        """Take amounts int32[k, LANES] from what is free on rows, never below 0 (sign 1), or give them back (-1).
+
+        Returns what was taken. Rows are distinct.
+        """
+        cdef int64_t i, k = rows.shape[0]
+        cdef int d
+        taken = np.zeros((k, ORCH_LANES), np.int32)
+        cdef int32_t[:, ::1] took = taken
+        with nogil:
+            if k > self.rows // 4:
+                self.order_ok = False
+            for i in range(k):
+                self._leave(rows[i])
+                for d in range(self.dims):
+                    took[i, d] = amounts[i, d]
+                    if sign > 0 and amounts[i, d] > self.free_[rows[i], d]:
+                        took[i, d] = self.free_[rows[i], d]
+                    self.free_[rows[i], d] -= sign * took[i, d]
+                self._enter(rows[i])
+        return taken
 
     cdef void _refresh(self) noexcept nogil:
         """Weights from the largest totals; after totals changed these may have, and then every score has."""
@@ -328,13 +317,14 @@ cdef class Index:
     def match(self, const int64_t[::1] sequence, const int32_t[::1] shape, const int32_t[::1] count,
               const int32_t[::1] gang, const int64_t[::1] offset, const int32_t[:, ::1] requests,
               const int32_t[::1] mask_row, const uint8_t[:, ::1] allowed, int policy, headroom,
-              int32_t[::1] agent, uint8_t[::1] reason, int64_t[::1] placed, int32_t[:, ::1] why):
+              int32_t[::1] agent, uint8_t[::1] reason, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
+              const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
         """Place the demand's rows in `sequence`; fills agent[P], reason[P], placed[D], why[<=D]. Returns whys filled.
 
         requests int32[S, LANES]; mask_row int32[S]: the shape's row of allowed uint8[K, N], -1: any agent.
-        headroom: int64[LANES] or None.
+        headroom: int64[LANES] or None. held_rows, held: what `hold` took for this match, for the whys.
         """
-        cdef int64_t i, d, o, z, want, got, whys = 0, epoch = 0
+        cdef int64_t i, d, o, z, want, got, room, whys = 0, epoch = 0
         cdef int32_t s, g
         cdef int lane
         cdef bint limited = headroom is not None
@@ -345,10 +335,17 @@ cdef class Index:
         cdef const int32_t* request
         cdef const uint8_t* mask
         cdef orch_agents agents
+        cdef orch_ground ground
+        cdef orch_rules ruled
+        cdef orch_rules* rule = NULL
+        cdef bint any_rules = rules is not None
+        if any_rules:
+            rules.start(np.max(count) if count.shape[0] > 0 else 0)
         self.clock += 1
         with nogil:
             self._refresh()
-            agents = self._agents()
+            agents = self._agents(held_rows, held)
+            ground = self._ground(policy)
             if policy == BEST_FIT:
                 self._build()
             for i in range(sequence.shape[0]):
@@ -368,10 +365,16 @@ cdef class Index:
                 request = &requests[s, 0]
                 mask = &allowed[mask_row[s], 0] if mask_row[s] >= 0 and self.rows > 0 else NULL
                 want = self._within(&left[0], request, count[d]) if limited else count[d]
-                if g > 1:
-                    # A gang is of equal pods, so it fits where their number does: nothing has to be undone.
-                    want = orch_room(&agents, request, mask, want) // g * g
-                got = self._fill(policy, request, mask, want, &agent[o])
+                if any_rules:
+                    rule = &ruled if rules.view(s, &ruled) else NULL
+                if rule != NULL:
+                    orch_rules_offer(rule, self.rows, agents.state, mask, mask_row[s] if mask != NULL else -1)
+                    got = self._fill_ruled(&ground, request, mask, want // g * g, g, &agent[o], rule)
+                else:
+                    if g > 1:
+                        # A gang is of equal pods, so it fits where their number does: nothing has to be undone.
+                        want = orch_room(&agents, request, mask, want) // g * g
+                    got = self._fill(policy, request, mask, want, &agent[o])
                 if got < 0:
                     self._no_memory()
                 placed[d] = got
@@ -383,7 +386,8 @@ cdef class Index:
                 if g == 1 and failed_at[s] == epoch:
                     why[whys, :] = why[failed_why[s], :]
                 else:
-                    orch_explain(&agents, request, mask, g, &why[whys, 0])
+                    room = self._room(&ground, request, mask, g, &agent[o + got], rule)
+                    orch_explain(&agents, request, mask, rule, g, room, &why[whys, 0])
                     if why[whys, C_REASON] == ORCH_PLACED:
                         orch_explain_headroom(request, &left[0], &why[whys, 0])
                 if g == 1:
@@ -417,9 +421,43 @@ cdef class Index:
             return self._fill_first(request, mask, want, out)
         return self._fill_spread(request, mask, want, out)
 
-    cdef orch_agents _agents(self) noexcept nogil:
+    cdef int64_t _fill_ruled(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int64_t want,
+                             int32_t g, int32_t* out, orch_rules* rules) noexcept nogil:
+        """As `_fill`, under rules. Of gangs of g the last, if it is not whole, is undone: it came last."""
+        cdef int64_t got = orch_fill_ruled(ground, request, mask, want, out, rules)
+        cdef int64_t whole = got // g * g
+        if got > whole and orch_undo(ground, request, rules, out + whole, got - whole) != 0:
+            return -1
+        return whole if got >= 0 else -1
+
+    cdef int64_t _room(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int32_t g,
+                       int32_t* out, orch_rules* rules) except -2 nogil:
+        """How many pods of a gang fit at once under rules; -1 where no rule is in the way, so that counting will do."""
+        cdef int64_t room = 1  # of a single pod: asked for only where an agent holds it
+        if rules == NULL:
+            return -1
+        if g > 1:
+            room = orch_room_ruled(ground, request, mask, g, out, rules)
+        if room < 0:
+            self._no_memory()
+        orch_rules_refresh(rules)
+        return room
+
+    cdef orch_ground _ground(self, int policy) noexcept nogil:
+        """The columns and the order, for pods under rules; valid until the next `grow`."""
+        cdef orch_ground g
+        g.order, g.moves = &self.order, &self.moves
+        g.free_, g.total, g.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
+        g.largest, g.weight = self.most, self.weight
+        g.rows, g.policy = self.rows, policy
+        return g
+
+    cdef orch_agents _agents(self, const int32_t[::1] held_rows, const int32_t[:, ::1] held) noexcept nogil:
         """The columns, for the C side; valid until the next `grow`."""
         cdef orch_agents a
+        a.held_rows, a.held, a.held_count = NULL, NULL, 0
+        if held_rows is not None and held_rows.shape[0] > 0:
+            a.held_rows, a.held, a.held_count = &held_rows[0], &held[0, 0], held_rows.shape[0]
         a.free_, a.total, a.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
         a.rows = self.rows
         a.largest = self.most
@@ -485,18 +523,31 @@ cdef class Index:
                 orch_sift(heap, size, 0)
         return got
 
-    def explain(self, const int32_t[::1] request, mask, int32_t gang, int32_t[::1] why):
-        """Fill why[WHY_WIDTH] for one shape. request int32[LANES]; mask uint8[N] or None."""
+    def explain(self, const int32_t[::1] request, mask, int32_t gang, int32_t[::1] why, RuleTable rules=None, int32_t shape=0,
+                const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
+        """Fill why[WHY_WIDTH] for one shape. request int32[LANES]; mask uint8[N] or None; shape: the one in `rules`."""
         cdef const uint8_t[::1] view
         cdef const uint8_t* allowed = NULL
         if mask is not None and self.rows > 0:
             view = mask
             allowed = &view[0]
         cdef orch_agents agents
+        cdef orch_ground ground
+        cdef orch_rules ruled
+        cdef orch_rules* rule = NULL
+        cdef int32_t[::1] out = np.empty(gang, np.int32)
+        cdef int64_t room
+        if rules is not None:
+            rules.start(gang)
+            rule = &ruled if rules.view(shape, &ruled) else NULL
         with nogil:
             self._refresh()
-            agents = self._agents()
-            orch_explain(&agents, &request[0], allowed, gang, &why[0])
+            agents = self._agents(held_rows, held)
+            ground = self._ground(FIRST_FIT)
+            if rule != NULL:
+                orch_rules_offer(rule, self.rows, agents.state, allowed, -1)
+            room = self._room(&ground, &request[0], allowed, gang, &out[0], rule)
+            orch_explain(&agents, &request[0], allowed, rule, gang, room, &why[0])
             why[C_ROW] = -1
 
     def give_back(self, const int32_t[::1] agent, const int64_t[::1] offset, const int64_t[::1] placed,

@@ -5,6 +5,7 @@
 #ifndef ORCH_PLACEMENT_FILL_H
 #define ORCH_PLACEMENT_FILL_H
 #include "_placement_order.h"
+#include "_placement_rules.h"
 
 /* Places of agents that change their block in a run; room for sorting them. */
 typedef struct {
@@ -64,15 +65,18 @@ static inline int64_t orch_holds(const orch_divisor *v, const int32_t *have, int
 }
 
 /* Of the agents found in a block, the places of those that hold the pod. */
-static inline int orch_holders(const orch_block *b, const uint64_t *found, const int32_t *free_, const int32_t *want,
-                        const uint8_t *allowed, int64_t *places)
+static inline __attribute__((always_inline)) int orch_holders(const orch_block *b, const uint64_t *found,
+                                                              const int32_t *free_, const int32_t *want,
+                                                              const uint8_t *allowed, const orch_rules *rules,
+                                                              int64_t *places)
 {
     int n = 0;
     for (int half = 0; half < 2; half++)
         for (uint64_t bits = found[half]; bits; bits &= bits - 1) {
             int slot = 64 * half + __builtin_ctzll(bits);
             int64_t row = b->row[slot];
-            if (orch_fits(free_ + ORCH_LANES * row, want) && (allowed == NULL || allowed[row]))
+            if (orch_fits(free_ + ORCH_LANES * row, want) && (allowed == NULL || allowed[row])
+                && (rules == NULL || orch_rules_room(rules, row, 1) > 0))
                 places[n++] = orch_place_in(b, slot);
         }
     return n;
@@ -122,6 +126,49 @@ static int orch_settle(orch_order *o, const int32_t *free_, orch_moves *moves)
     return 0;
 }
 
+/* Ascending by insertion, for places that nearly are; where that takes too long, as any others. */
+static void orch_sort_nearly(int64_t *places, int64_t *spare, int64_t count)
+{
+    int64_t moved = 0;
+    for (int64_t i = 1; i < count && moved <= 4 * count; i++) {
+        int64_t place = places[i], j = i;
+        for (; j > 0 && places[j - 1] > place && moved <= 4 * count; j--, moved++)
+            places[j] = places[j - 1];
+        places[j] = place;
+    }
+    if (moved > 4 * count)
+        orch_sort(places, spare, count);
+}
+
+/* As orch_settle, for agents that are still where they were: where they are many, all blocks anew, which costs less. A run
+ * that takes one pod an agent leaves their order nearly as it was. */
+static int orch_settle_many(orch_order *o, const int32_t *free_, orch_moves *moves)
+{
+    int64_t moved = moves->count, left = 0, all = o->agents;
+    if (moved < all / 3) {
+        for (int64_t i = 0; i < moved; i++)
+            orch_order_remove(o, orch_row(moves->places[i]));
+        return orch_settle(o, free_, moves);
+    }
+    if (orch_moves_reserve(moves, all - moved))
+        return -1;
+    orch_sort_nearly(moves->places, moves->spare, moved);
+    for (int64_t i = 0; i < moved; i++)
+        o->block[orch_row(moves->places[i])] = ORCH_NOWHERE;
+    for (int64_t at = 0; at < o->blocks; at++) {
+        const orch_block *b = orch_block_at(o, at);
+        int64_t from = left;
+        for (int slot = 0; slot < b->count; slot++)
+            if (o->block[b->row[slot]] != ORCH_NOWHERE)
+                moves->spare[left++] = orch_place_in(b, slot);
+        orch_sort_few(moves->spare + from, left - from);
+    }
+    for (int64_t to = all - 1, i = moved - 1, k = left - 1; k >= 0; to--) /* from behind, in place */
+        moves->places[to] = i >= 0 && moves->places[i] > moves->spare[k] ? moves->places[i--] : moves->spare[k--];
+    moves->count = 0;
+    return orch_order_build(o, moves->places, all, free_);
+}
+
 /* The next request starts with what ruled out the most in this one. */
 static inline void orch_remember(orch_order *o, const orch_asked *asked)
 {
@@ -136,9 +183,10 @@ static inline void orch_remember(orch_order *o, const orch_asked *asked)
 }
 
 /* Places up to `count` equal pods and writes their agents to `out`. Returns how many, or -1 without memory. */
-ORCH_CLONES
-static int64_t orch_fill_best(orch_order *o, int32_t *free_, const int64_t *weight, const int32_t *want,
-                              const uint8_t *allowed, int64_t count, int32_t *out, orch_moves *moves)
+static inline __attribute__((always_inline)) int64_t orch_fill_any(orch_order *o, int32_t *free_, const int64_t *weight,
+                                                                   const int32_t *want, const uint8_t *allowed,
+                                                                   int64_t count, int32_t *out, orch_moves *moves,
+                                                                   orch_rules *rules)
 {
     if (o->blocks == 0)
         return 0;
@@ -155,7 +203,7 @@ static int64_t orch_fill_best(orch_order *o, int32_t *free_, const int64_t *weig
         at = orch_next_block(o, at, &asked, found);
         if (at == o->blocks)
             break;
-        int n = orch_holders(orch_block_at(o, at), found, free_, want, allowed, places);
+        int n = orch_holders(orch_block_at(o, at), found, free_, want, allowed, rules, places);
         if (n == 0)
             continue;
         if (orch_moves_reserve(moves, n))
@@ -167,16 +215,42 @@ static int64_t orch_fill_best(orch_order *o, int32_t *free_, const int64_t *weig
         for (int i = 0; i < n && got < count; i++) {
             int64_t row = orch_row(places[i]);
             int32_t *have = free_ + ORCH_LANES * row;
-            int64_t times = orch_holds(&divisor, have, count - got);
+            int64_t most = rules ? orch_rules_room(rules, row, count - got) : count - got;
+            if (most == 0)
+                continue; /* an agent before it in this block has taken the last that the rules let in */
+            int64_t times = rules && most == 1 ? 1 : orch_holds(&divisor, have, most); /* it holds one: see orch_holders */
             orch_charge(have, want, times);
-            for (int64_t z = 0; z < times; z++)
+            if (rules)
+                orch_rules_take(rules, row, times, out, got);
+            for (int64_t z = 0; !rules && z < times; z++)
                 out[got + z] = (int32_t)row;
             got += times;
-            orch_recharged(o, at, row, have, weight, moves);
+            if (rules && rules->bulk)
+                moves->places[moves->count++] = orch_place(orch_score(have, weight), row);
+            else
+                orch_recharged(o, at, row, have, weight, moves);
         }
     }
     orch_remember(o, &asked);
+    if (rules && rules->bulk)
+        return orch_settle_many(o, free_, moves) ? -1 : got;
     return orch_settle(o, free_, moves) ? -1 : got;
+}
+
+/* Without rules, and with: two functions, so that the first pays nothing for the second. */
+ORCH_CLONES
+static int64_t orch_fill_best(orch_order *o, int32_t *free_, const int64_t *weight, const int32_t *want,
+                              const uint8_t *allowed, int64_t count, int32_t *out, orch_moves *moves)
+{
+    return orch_fill_any(o, free_, weight, want, allowed, count, out, moves, NULL);
+}
+
+ORCH_CLONES
+static int64_t orch_fill_ruled_best(orch_order *o, int32_t *free_, const int64_t *weight, const int32_t *want,
+                                    const uint8_t *allowed, int64_t count, int32_t *out, orch_moves *moves,
+                                    orch_rules *rules)
+{
+    return orch_fill_any(o, free_, weight, want, allowed, count, out, moves, rules);
 }
 
 #endif

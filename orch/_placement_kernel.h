@@ -14,12 +14,14 @@
 
 #define ORCH_LANES 8
 #define ORCH_USABLE 2        /* state of an agent that pods may be placed on; 1: not now; 0: no agent in this row */
+#define ORCH_DRAINED 3       /* state of an agent that keeps what it runs and takes no more */
 #define ORCH_SCORE_BITS 20   /* weights carry this many bits below the score */
 #define ORCH_SCORE_MOST 0x0fffffff /* of one lane; eight of them stay below 2^31 */
 #define ORCH_SCORE_END 0x7fffffff /* above every score */
 
 /* Half of an agent: what the plainest processor compares at once. Wider ones would be taken apart lane by lane there. */
 typedef int32_t orch_half __attribute__((vector_size(16)));
+typedef float orch_half_floats __attribute__((vector_size(16)));
 typedef int64_t orch_pair __attribute__((vector_size(16)));
 
 /* 1 where every lane of `have` is at least that of `want`. */

@@ -53,15 +53,16 @@ typedef struct {
  * Rounding is monotone, so a >= b means byte(a) >= byte(b). */
 static inline __attribute__((always_inline)) uint64_t orch_signature(const int32_t *have)
 {
-    union { float f[ORCH_LANES]; uint32_t u[ORCH_LANES]; } x;
-    uint32_t byte[ORCH_LANES];
     uint64_t s = 0;
-    for (int d = 0; d < ORCH_LANES; d++)
-        x.f[d] = (float)have[d];
-    for (int d = 0; d < ORCH_LANES; d++)
-        byte[d] = have[d] > 0 ? (x.u[d] >> 20) - 1015 : 0; /* 1.0f >> 20 is 1016 */
-    for (int d = 0; d < ORCH_LANES; d++)
-        s |= (uint64_t)byte[d] << (8 * d);
+    for (int part = 0; part < 2; part++) {
+        orch_half h;
+        memcpy(&h, have + 4 * part, sizeof h);
+        orch_half bits = (orch_half)__builtin_convertvector(h, orch_half_floats);
+        orch_pair two = (orch_pair)(((bits >> 20) - 1015) & (h > 0)); /* 1.0f >> 20 is 1016 */
+        uint64_t low = (uint64_t)two[0], high = (uint64_t)two[1];
+        uint64_t four = ((low | low >> 24) & 0xffff) | ((high | high >> 24) & 0xffff) << 16;
+        s |= four << (32 * part);
+    }
     return s;
 }
 
@@ -452,6 +453,7 @@ static void orch_order_remove(orch_order *o, int64_t row)
 }
 
 /* All agents anew, from their places in ascending order. */
+ORCH_CLONES
 static int orch_order_build(orch_order *o, const int64_t *places, int64_t count, const int32_t *free_)
 {
     for (int64_t i = 0; i < o->rows; i++)
@@ -472,8 +474,8 @@ static int orch_order_build(orch_order *o, const int64_t *places, int64_t count,
         for (int64_t k = i; k < count && k < i + ORCH_BLOCK_BUILT; k++) {
             uint64_t signature = orch_signature(free_ + ORCH_LANES * orch_row(places[k]));
             orch_block_set(o, b, o->number[at], b->count++, places[k], signature);
-            o->most[at] = orch_most(o->most[at], signature);
         }
+        o->most[at] = orch_tight_bound(b);
     }
     o->empty = 0;
     o->agents = count;

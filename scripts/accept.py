@@ -23,10 +23,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from acceptance import benches, clones, clusters, demo, kernel  # noqa: E402  # after the path is set
+from acceptance import benches, clones, clusters, demo, gpu, kernel, mix, offers, scale  # noqa: E402  # the path is set
 from acceptance.lines import Check, Context, Line  # noqa: E402
 
-ALL: list[Check] = [*demo.CHECKS, *clusters.CHECKS, *benches.CHECKS, *kernel.CHECKS, *clones.CHECKS]
+ALL: list[Check] = [
+    *demo.CHECKS, *clusters.CHECKS, *benches.CHECKS, *kernel.CHECKS, *scale.CHECKS, *gpu.CHECKS, *mix.CHECKS,
+    *offers.CHECKS, *clones.CHECKS,
+]  # fmt: skip
 
 
 def main() -> int:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orch.allocator.shares import turns
-from orch.allocator.tree import Tree
-from orch.allocator.waterfill import fill
+from orch.allocator.tree import MAX_DEPTH, Tree
+from orch.allocator.waterfill import fill, fill_each
+from orch.allocator.whole import Claims, whole
 from orch.model.resources import R
 
 Ints = NDArray[np.int64]
+Lines = NDArray[np.int32]
+
+_SMALL = 1 << 31
+"""The product of two numbers below it is an int64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +39,7 @@ def headroom(tree: Tree, wanted: Wanted, capacity: Ints, total: Ints) -> tuple[l
 
     capacity int64[R]: what is free now; total int64[R]: all there is. Together they take no more than capacity, and no
     group passes its limit or that of one above it. The first in turn can take any one pod (or gang) that fits.
+    Columns of groups, also where there are a thousand of them: no step is one group's, but for those that are raised.
     """
     gangs = np.maximum(wanted.gangs, 1)
     unit = wanted.requests * gangs[:, None]
@@ -45,12 +51,18 @@ def headroom(tree: Tree, wanted: Wanted, capacity: Ints, total: Ints) -> tuple[l
     needs = _times(wanted.requests[fits], wanted.counts[fits], gangs[fits], capacity)
     if not tree.has_quota and np.all(group == group[0]):
         return [int(group[0])], np.minimum(needs.sum(axis=0), capacity)[None, :]
-    groups = [int(number) for number in np.unique(group)]
-    demand = np.stack([needs[group == number].sum(axis=0) for number in groups])
+    by_group = np.argsort(group, kind="stable")
+    groups, first = np.unique(group[by_group], return_index=True)
+    demand = np.add.reduceat(needs[by_group], first, axis=0)
     room = tree.room()
-    lines = [tree.lineage(group) for group in groups]
-    grant = dict(zip(groups, _share_out(tree, room, lines, demand, capacity, total, 0), strict=True))
-    return _whole(tree, turns(tree, groups, total), grant, {g: unit[group == g] for g in groups}, room, capacity)
+    lines = tree.lines(groups)
+    sure = _guarantees(tree, lines) if tree.has_quota else np.zeros((len(room), R), dtype=np.int64)
+    grant = _share_out(_Level(tree, room, sure, total), lines, demand, capacity, 0)
+    order = np.array(turns(tree, groups.tolist(), total), dtype=np.int64)
+    at = np.searchsorted(groups, order)
+    claims = Claims.of(lines[at], grant[at], unit, np.argsort(at, kind="stable")[np.searchsorted(groups, group)])
+    kept, given = whole(claims, room if tree.has_quota else None, capacity)
+    return order[kept].tolist(), given
 
 
 def _room_above(tree: Tree, group: Ints) -> Ints:
@@ -69,88 +81,93 @@ def _times(requests: Ints, counts: Ints, gangs: Ints, capacity: Ints) -> Ints:
     return most
 
 
-def _share_out(
-    tree: Tree, room: Ints, lines: Sequence[Sequence[int]], demand: Ints, capacity: Ints, total: Ints, depth: int
-) -> Ints:
-    """One level of the tree, then each branch. lines[i]: the numbers from the top to claimant i.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Level:
+    """What every level of the tree is shared out by. room, sure int64[G, R], total int64[R]."""
+
+    tree: Tree
+    room: Ints
+    sure: Ints
+    total: Ints
+
+
+def _share_out(by: _Level, lines: Lines, demand: Ints, capacity: Ints, depth: int) -> Ints:
+    """int64[n, R]: one level of the tree, then each branch. lines int32[n, 8]: the numbers from the top to claimant i.
 
     What a group wants for itself stands beside its subgroups, with weight 1.
     """
-    heads = [line[depth] if depth < len(line) else -1 for line in lines]
-    branches = sorted(dict.fromkeys(heads))
-    members = [np.flatnonzero(np.array(heads) == branch) for branch in branches]
-    used, weight, least, most = (np.zeros((len(branches), R), dtype=np.int64) for _ in range(4))
-    weight[:] = 1
-    for at, branch in enumerate(branches):
-        if branch >= 0:
-            used[at], weight[at], most[at] = tree["used"][branch], tree["weight"][branch], room[branch]
-            least[at] = _guarantee(tree, lines, members[at], branch) if tree.has_quota else 0
-        else:
-            own = lines[int(members[at][0])][-1]
-            below = tree["used"][tree["parent"] == own].sum(axis=0)
-            used[at], most[at] = tree["used"][own] - below, room[own]
-    wants = np.minimum(np.stack([demand[rows].sum(axis=0) for rows in members]), most)
-    sure = fill(capacity, _sure(wants, least, used), used, weight[:, 0], total)
-    rest = fill(capacity - sure.sum(axis=0), wants - sure, used + sure, weight[:, 0], total)
-    grant = np.zeros_like(demand)
-    for at, branch in enumerate(branches):
-        rows, share = members[at], sure[at] + rest[at]
-        if branch < 0 or (len(rows) == 1 and len(lines[int(rows[0])]) == depth + 1):
-            grant[rows] = share
-        else:
-            grant[rows] = _share_out(
-                tree, room, [lines[row] for row in rows.tolist()], demand[rows], share, total, depth + 1
-            )
+    tree, heads = by.tree, lines[:, depth]
+    branches, at = np.unique(heads, return_inverse=True)
+    below = branches >= 0
+    used, most = tree["used"][branches], by.room[branches]
+    weight = np.where(below, tree["weight"][branches], 1)
+    least = np.where(below[:, None], by.sure[branches], 0)
+    if not below[0]:
+        own = int(lines[np.argmin(heads), depth - 1])
+        used[0] = tree["used"][own] - tree["used"][tree["parent"] == own].sum(axis=0)
+        most[0] = by.room[own]
+    order = np.argsort(at, kind="stable")
+    first = np.searchsorted(at[order], np.arange(len(branches)))
+    wants = np.minimum(np.add.reduceat(demand[order], first, axis=0), most)
+    sure = fill(capacity, _sure(wants, least, used), used, weight, by.total)
+    share = sure + fill(capacity - sure.sum(axis=0), wants - sure, used + sure, weight, by.total)
+    grant = share[at]
+    alone = (np.bincount(at)[at] == 1) & below[at]
+    grant[alone] = _down(by, lines[alone], demand[alone], grant[alone], depth)
+    bounds = [*first.tolist(), len(order)]
+    for branch in np.unique(at[~alone & below[at]]).tolist():
+        rows = order[bounds[branch] : bounds[branch + 1]]
+        grant[rows] = _share_out(by, lines[rows], demand[rows], share[branch], depth + 1)
     return grant
+
+
+def _down(by: _Level, lines: Lines, demand: Ints, share: Ints, depth: int) -> Ints:
+    """int64[n, R]: what is left of the share of who is alone in its branch, after the levels below it."""
+    for level in range(depth + 1, MAX_DEPTH):
+        deeper = np.flatnonzero(lines[:, level] >= 0)
+        if len(deeper) == 0:
+            break
+        number, have = lines[deeper, level], share[deeper]
+        used, weight = by.tree["used"][number], by.tree["weight"][number]
+        wants = np.minimum(demand[deeper], by.room[number])
+        sure = fill_each(have, _sure(wants, by.sure[number], used), used, weight, by.total)
+        share[deeper] = sure + fill_each(have - sure, wants - sure, used + sure, weight, by.total)
+    return share
 
 
 def _sure(wants: Ints, guarantee: Ints, used: Ints) -> Ints:
     """int64[n, R]: what each wants up to its guarantee, in the want's own proportions.
 
-    Where a guarantee names some resources only, the others go along with them. Exact, by Python's integers.
+    Where a guarantee names some resources only, the others go along with them. Exact: by Python's integers where a
+    product of two amounts is no int64.
     """
     sure = np.zeros_like(wants)
-    for at in np.flatnonzero(guarantee.any(axis=1)):
-        part, whole = 1, 1
-        for have, want, most in zip(used[at].tolist(), wants[at].tolist(), guarantee[at].tolist(), strict=True):
-            if most > 0 and want * part > max(most - have, 0) * whole:
-                part, whole = max(most - have, 0), want
-        sure[at] = [want * part // whole for want in wants[at].tolist()]
+    most = np.maximum(guarantee - used, 0)
+    some = guarantee.any(axis=1)
+    small = (wants.max(axis=1, initial=0) < _SMALL) & (most.max(axis=1, initial=0) < _SMALL)
+    for rows, kind in ((some & small, np.int64), (some & ~small, object)):
+        if rows.any():
+            bound = np.where(guarantee[rows] > 0, most[rows], -1)
+            sure[rows] = _proportions(wants[rows].astype(kind), bound.astype(kind))
     return sure
 
 
-def _guarantee(tree: Tree, lines: Sequence[Sequence[int]], rows: Ints, branch: int) -> Ints:
-    """int64[R]: what a branch is sure to get: its own guarantee, or more where those below it add up to more."""
-    guarantee = tree["guarantee"]
-    best: dict[int, Ints] = {}
-    below = {number for row in rows.tolist() for number in lines[row]}
-    for number in sorted(below, key=lambda number: (-len(tree.lineage(number)), number)):
-        best[number] = np.maximum(best.get(number, 0), guarantee[number])
-        parent = int(tree["parent"][number])
-        best[parent] = best.get(parent, np.zeros(R, dtype=np.int64)) + best[number]
-    return best[branch]
+def _proportions(wants: NDArray[Any], bound: NDArray[Any]) -> NDArray[Any]:
+    """[n, R]: the largest part of each row that stays within its bounds (-1: none), rounded down."""
+    part, whole_ = np.ones(len(wants), dtype=wants.dtype), np.ones(len(wants), dtype=wants.dtype)
+    for want, most in zip(wants.T, bound.T, strict=True):
+        binds = (most >= 0) & (want * part > most * whole_)
+        part, whole_ = np.where(binds, most, part), np.where(binds, want, whole_)
+    return wants * part[:, None] // whole_[:, None]
 
 
-def _whole(
-    tree: Tree, order: list[int], grant: dict[int, Ints], units: dict[int, Ints], room: Ints, capacity: Ints
-) -> tuple[list[int], Ints]:
-    """In the order of turns, grants are raised so that each pod or gang that fits would fit alone; or dropped.
-
-    Raising costs later groups, in this round, the headroom of one pod: what the earlier ones leave is shared out anew.
-    """
-    left = capacity.copy()
-    kept: list[int] = []
-    given: list[Ints] = []
-    for group in order:
-        line = tree.lineage(group)
-        most = np.minimum(left, room[line].min(axis=0))
-        take = np.minimum(grant[group], most)
-        fitting = np.all(units[group] <= most, axis=1)
-        if not fitting.any():
-            continue
-        take = np.maximum(take, units[group][fitting].max(axis=0))
-        left = left - take
-        room[line] -= np.minimum(take, room[line])
-        kept.append(group)
-        given.append(take)
-    return kept, np.stack(given)
+def _guarantees(tree: Tree, lines: Lines) -> Ints:
+    """int64[G, R]: what a branch is sure to get: its own guarantee, or more where those below add up to more."""
+    best = np.zeros_like(tree["guarantee"])
+    for level in reversed(range(MAX_DEPTH)):
+        numbers = np.unique(lines[:, level])
+        numbers = numbers[numbers >= 0]
+        best[numbers] = np.maximum(best[numbers], tree["guarantee"][numbers])
+        parents = tree["parent"][numbers]
+        np.add.at(best, parents[parents >= 0], best[numbers[parents >= 0]])
+    return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,16 @@ def turns(tree: Tree, groups: Sequence[int], total: Ints) -> list[int]:
 
     Groups are compared level by level from the top of the tree, so that a group with many subgroups has no more turns.
     """
-    if len(groups) == 1:
+    if len(groups) <= 1:
         return list(groups)
-    used, weight, guarantee = tree["used"], tree["weight"], tree["guarantee"]
-
-    def key(group: int) -> tuple[bool, list[tuple[int, str]]]:
-        line = tree.lineage(group)
-        owed = bool((used[line] < guarantee[line]).any())
-        share = shares(used[line], weight[line], total).tolist()
-        return not owed, [(part, tree.paths[above]) for part, above in zip(share, line, strict=True)]
-
-    return sorted(groups, key=key)
+    lines = tree.lines(np.array(groups, dtype=np.int64))
+    there = lines >= 0
+    numbers = np.unique(lines[there])
+    share, rank = np.full((2, len(tree["used"])), -1, dtype=np.int64)
+    share[numbers] = shares(tree["used"][numbers], tree["weight"][numbers], total)
+    rank[sorted(numbers.tolist(), key=tree.paths.__getitem__)] = np.arange(len(numbers))
+    owing: NDArray[np.bool_] = np.any(tree["used"] < tree["guarantee"], axis=1)
+    keys: list[NDArray[Any]] = [np.all(~owing[lines] | ~there, axis=1)]
+    for level in lines.T[: int(there.sum(axis=1).max())]:
+        keys += [np.where(level >= 0, share[level], -1), np.where(level >= 0, rank[level], -1)]
+    return [groups[at] for at in np.lexsort(keys[::-1]).tolist()]

@@ -123,6 +123,15 @@ class Tree:
         above = [int(number) for number in self["ancestors"][group] if number >= 0]
         return [*reversed(above), group]
 
+    def lines(self, groups: Ints) -> NDArray[np.int32]:
+        """int32[n, 8]: the lineage of each of the groups int64[n], then -1."""
+        above = self["ancestors"][groups]
+        depth = (above >= 0).sum(axis=1)
+        back = depth[:, None] - 1 - np.arange(MAX_DEPTH)
+        lines: NDArray[np.int32] = np.where(back >= 0, np.take_along_axis(above, np.maximum(back, 0), axis=1), -1)
+        lines[np.arange(len(groups)), depth] = groups
+        return lines
+
     def _add(self, path: str, parent: int) -> int:
         ancestors = np.full(MAX_DEPTH, -1, dtype=np.int32)
         if parent >= 0:

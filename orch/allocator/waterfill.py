@@ -37,6 +37,18 @@ def fill(capacity: Ints, demand: Ints, used: Ints, weight: Ints, total: Ints) ->
     return grant
 
 
+def fill_each(capacity: Ints, demand: Ints, used: Ints, weight: Ints, total: Ints) -> Ints:
+    """int64[n, R]: the same for n claimants each alone with a capacity of its own, int64[n, R]: n answers of `fill`."""
+    enough: NDArray[np.bool_] = np.all(demand <= capacity, axis=1)
+    low = np.zeros(len(demand), dtype=np.int64)
+    high = np.where(enough, 0, _TOP)
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        within = (_at(middle, demand, used, weight, total) <= capacity).all(axis=1)
+        low, high = np.where(within, middle, low), np.where(within, high, np.maximum(middle - 1, low))
+    return np.where(enough[:, None], demand, _at(low, demand, used, weight, total))
+
+
 def _highest(capacity: Ints, demand: Ints, used: Ints, weight: Ints, total: Ints) -> int:
     """The highest level at which all that is granted is within capacity. At level 0 nothing is granted."""
     low, high = 0, _TOP
@@ -49,8 +61,11 @@ def _highest(capacity: Ints, demand: Ints, used: Ints, weight: Ints, total: Ints
     return low
 
 
-def _at(level: int, demand: Ints, used: Ints, weight: Ints, total: Ints) -> Ints:
-    """int64[n, R]: what brings each to a weighted share of `level`, at most its demand; fractions are rounded up."""
+def _at(level: int | Ints, demand: Ints, used: Ints, weight: Ints, total: Ints) -> Ints:
+    """int64[n, R]: what brings each to a weighted share of `level`, at most its demand; fractions are rounded up.
+
+    level: one for all, or int64[n].
+    """
     share = np.minimum(level * weight, _TOP)[:, None]
     room = np.maximum(share * total - used * SCALE, 0)
     part = np.where(demand > 0, -(-room // np.maximum(demand, 1)), SCALE).min(axis=1, initial=SCALE)

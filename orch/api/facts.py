@@ -103,6 +103,11 @@ def _job_stopped(fact: facts_batch.JobStopped, host: Host, names: Names) -> Iter
     yield "job", {"job": fact.job, "change": "stopped", "user": fact.user}
 
 
+def _pods_stopped(fact: facts_batch.PodsStopped, host: Host, names: Names) -> Iterator[Told]:
+    indexes = fact.ids - reads.batch_of(host).ledger.jobs["first_id"][reads.batch_of(host).ledger.jobs.at(fact.job)]
+    yield "job", {"job": fact.job, "change": "pods stopped", **_listed(indexes), "user": fact.user}
+
+
 def _job_finished(fact: facts_batch.JobFinished, host: Host, names: Names) -> Iterator[Told]:
     found = reads.job(host, fact.job)
     yield (
@@ -141,16 +146,14 @@ def _pods(host: Host, ids: I64, states: Any) -> Iterator[Told]:
         here = slice(None) if len(at) and at.min() == at.max() else at == position
         indexes = ids[here] - jobs["first_id"][position]
         counts = np.bincount(states[here], minlength=len(State)).tolist()
-        data: dict[str, Any] = {
-            "job": int(jobs["number"][position]),
-            "count": len(indexes),
-            "states": {State(state).name: count for state, count in enumerate(counts) if count},
-            "first": int(indexes.min()),
-            "last": int(indexes.max()),
-        }
-        if len(indexes) <= LISTED:
-            data["indexes"] = indexes.tolist()
-        yield "pods", data
+        states_told = {State(state).name: count for state, count in enumerate(counts) if count}
+        yield "pods", {"job": int(jobs["number"][position]), "states": states_told, **_listed(indexes)}
+
+
+def _listed(indexes: I64) -> dict[str, Any]:
+    """How many pods, the first and the last; a few of them one by one."""
+    told = {"count": len(indexes), "first": int(indexes.min()), "last": int(indexes.max())}
+    return {**told, "indexes": indexes.tolist()} if len(indexes) <= LISTED else told
 
 
 # ---- services --------------------------------------------------------------------------------------------------
@@ -225,6 +228,7 @@ _TELL: dict[tuple[str, type], Callable[[Any, Host, Names], Iterator[Told]]] = {
     ("master", facts_master.AgentStatesSeen): _agent_states,
     ("batch", facts_batch.JobSubmitted): _submitted,
     ("batch", facts_batch.JobStopped): _job_stopped,
+    ("batch", facts_batch.PodsStopped): _pods_stopped,
     ("batch", facts_batch.JobFinished): _job_finished,
     ("batch", facts_batch.JobsForgotten): _jobs_forgotten,
     ("batch", facts_batch.PodsLaunched): _pods_launched,

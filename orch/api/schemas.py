@@ -48,6 +48,14 @@ class Nearest(Shape):
     free: float | None = None
 
 
+class Change(Shape):
+    """One change that would let it fit on an agent: so much less of a resource, or without this predicate."""
+
+    predicate: str = Field(examples=["mem"])
+    agent: str
+    less: float | None = None
+
+
 class Why(Shape):
     """Why something is not running, as data and as a sentence."""
 
@@ -57,6 +65,7 @@ class Why(Shape):
     ruled_out: list[RuledOut]
     nearest: Nearest | None
     never: bool
+    change: Change | None = Field(None, description="The smallest one change that would let it fit, if there is one.")
     sentence: str = Field(examples=["2 agents: 2 have too few cpus (asked 1000, most on one agent: 1)"])
     waiting: str | None = Field(None, description="What it waits for, null when nothing of it waits.")
 

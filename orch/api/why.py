@@ -142,8 +142,8 @@ def _needs(found: dict[str, Any], sentence: str) -> dict[str, Any]:
     ruled_out = [{"predicate": "needs", "agents": found["agents"]}] if found["agents"] else []
     never = found["agents"] > 0
     return {
-        **found, "feasible": 0, "room": 0, "ruled_out": ruled_out, "nearest": None, "never": never, "waiting": "needs",
-        "sentence": sentence,
+        **found, "feasible": 0, "room": 0, "ruled_out": ruled_out, "nearest": None, "never": never, "change": None,
+        "waiting": "needs", "sentence": sentence,
     }  # fmt: skip
 
 

@@ -44,6 +44,12 @@ class Why:
         return bool(self._data.get("never", False))
 
     @property
+    def change(self) -> dict[str, Any] | None:
+        """`{"predicate", "agent", "less"}`: the smallest one change that would let it fit, if there is one."""
+        found: dict[str, Any] | None = self._data.get("change")
+        return found
+
+    @property
     def waiting(self) -> str | None:
         """What it waits for: `resources`, `backoff`, `agents`, ...; None when nothing of it waits."""
         found: str | None = self._data.get("waiting")

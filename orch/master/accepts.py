@@ -1,4 +1,8 @@
-"""Accepts: the commit, row by row in compiled code, and the launches that follow from it, a slice for each agent."""
+"""Accepts: the commit, row by row in compiled code, and the launches that follow from it, a slice for each agent.
+
+Frameworks elsewhere were shown the same at once, so their accepts of a round may conflict. They are committed in the
+order of turns, lowest share first, not as they arrive: an accept waits for those whose turn was before, for a while.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from orch.model import ids as numbers
 from orch.model import payload as payloads
 from orch.model.facts_master import Forgotten, Launched
 from orch.model.messages import EMPTY_I32, I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
+from orch.model.resources import R
 from orch.model.states import FIRST_TERMINAL, State
 from orch.placement import Reason
 
@@ -25,7 +30,7 @@ Bools = NDArray[np.bool_]
 
 
 def accept(m: Master, now_ms: int, event: Accept) -> None:
-    """Commit what a framework accepted, tell it which rows launched, and send the launches to their agents.
+    """Commit what a framework accepted, or keep it until those before it have answered (see `settle`).
 
     Raises ValueError for an accept that makes no sense: an id twice, or of another framework.
     """
@@ -34,6 +39,46 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
         m.offers.answered(now_ms, framework, np.zeros(0, dtype=np.int64))
         return
     _must_be_sane(framework, event)
+    until_ms = m.offers.waits_until(m, now_ms, framework) if _is_whole(event) else None
+    if until_ms is None:
+        _commit(m, now_ms, framework, event)
+    else:
+        m.offers.early[framework.name] = event
+
+
+def settle(m: Master, now_ms: int) -> None:
+    """Commit the accepts that wait for nobody any more, in the order of turns."""
+    for name in m.offers.in_turn():
+        until_ms = m.offers.waits_until(m, now_ms, m.frameworks.by_name[name])
+        if until_ms is not None:
+            m.wake_by(until_ms)
+            return
+        commit_early(m, now_ms, name)
+
+
+def commit_early(m: Master, now_ms: int, name: str) -> None:
+    """Commit the accept that is kept of a framework, if there is one."""
+    event = m.offers.early.pop(name, None)
+    if event is not None:
+        _commit(m, now_ms, m.frameworks.by_name[name], event)
+
+
+def _is_whole(event: Accept) -> bool:
+    """Whether the columns belong together. If not, the commit says what is wrong, and is not put off."""
+    count = len(event.ids)
+    columns = (event.attempts, event.agents, event.sessions, event.shape, event.gangs, event.group, event.priorities)
+    return (
+        all(len(column) == count for column in columns)
+        and payloads.rows_of(event.payload) == count
+        and event.requests.shape[1:] == (R,)
+        and bool((event.requests >= 0).all() and (event.gangs >= -1).all())
+        and bool(((event.shape >= 0) & (event.shape < len(event.requests))).all())
+        and bool(((event.group >= 0) & (event.group < len(event.groups))).all())
+    )
+
+
+def _commit(m: Master, now_ms: int, framework: Framework, event: Accept) -> None:
+    """Commit an accept, tell which rows launched, and send the launches to their agents."""
     there, busy = _already_there(m, event)
     groups = np.array([m.tree.number(path) for path in event.groups], dtype=np.int32)[event.group]
     out = there | busy
@@ -50,7 +95,7 @@ def accept(m: Master, now_ms: int, event: Accept) -> None:
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
-        m.offers.dirty = True
+        m.offers.again_for(framework)
     verdicts[there] = Reason.PLACED
     m.send(framework.address, AcceptResult(framework.name, event.ids, event.attempts, verdicts))
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))

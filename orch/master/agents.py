@@ -30,7 +30,8 @@ class Agents:
     used).
     Shown: state uint8. Derived: usable uint8 (READY), free and debt int32[R], instances int32 (its rows of the table).
     free - debt + what its instances hold = total; a debt is what they hold beyond a total that has become smaller.
-    Of this master only: version int64 (`generation` at the last change), heard_ms, silent_ms (when it became
+    Of this master only: version int64 (`generation` at the last change), named int64 (that of the last change of total,
+    name or attributes), heard_ms, silent_ms (when it became
     UNREACHABLE), the numbers of the link, and whose link it is: lead int32 (a row; its own, or of the first agent of
     its fleet), place int32 in the fleet.
     """
@@ -48,6 +49,7 @@ class Agents:
                 "debt": (np.int32, (R,)),
                 "instances": np.int32,
                 "version": np.int64,
+                "named": np.int64,
                 "heard_ms": np.int64,
                 "silent_ms": np.int64,
                 "usage_ms": np.int64,
@@ -83,6 +85,11 @@ class Agents:
         """Remember that these rows changed in what frameworks see of them."""
         self.generation += 1
         self["version"][rows] = self.generation
+
+    def rename(self, rows: NDArray[Any]) -> None:
+        """Remember that these rows changed, and that total, name or attributes may be others."""
+        self.touch(rows)
+        self["named"][rows] = self.generation
 
     def present(self) -> Rows:
         """Rows of agents that are not removed, ascending."""
@@ -124,7 +131,7 @@ class Agents:
         if len(gone):
             gone = np.unique(gone).astype(np.int64)
             self.table.remove(gone)
-            self.touch(gone)
+            self.rename(gone)
 
 
 def registered(m: Master, fact: AgentRegistered) -> None:

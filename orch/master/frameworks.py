@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.allocator import Wanted
+from orch.master.refusals import Refusals
 from orch.model.facts_master import FrameworkAdded
 from orch.model.messages import Decline, Demand, ResendRequest, Revive, Subscribe, Subscribed, Suppress
 from orch.model.resources import R
@@ -55,6 +56,7 @@ class Framework:
         """It starts, or starts again: it wants nothing and refuses nothing."""
         self.suppressed = False
         self.wanted = Wanted(_NOTHING, np.zeros((0, R), dtype=np.int64), _NOTHING, _NOTHING)
+        self._wants_pods = False
         self.kinds: U64 = np.zeros(0, dtype=np.uint64)
         self.offered_version = 0
         """`Agents.generation` at its last offer; 0: it needs a full one."""
@@ -63,12 +65,13 @@ class Framework:
         """It has an offer, and answers by then."""
         self.missed = False
         """Its turn came while it had an offer."""
-        self.refused_until: I64 = _NOTHING
-        """int64[N] by agent row, empty: it refused nothing."""
+        self.refusals = Refusals()
         self.passes = 0
         """Offers in a row from which it took nothing, at one time."""
         self.rests_until_ms = 0
         """It is not asked before; 0: it may be asked."""
+        self._stuck: dict[int, bool] = {}
+        self._stuck_in = 0
 
     @property
     def address(self) -> str:
@@ -77,7 +80,13 @@ class Framework:
 
     def wants(self) -> bool:
         """Whether it may be offered something at all."""
-        return self.subscribed and not self.suppressed and bool((self.wanted.counts > 0).any())
+        return self._wants_pods and self.subscribed and not self.suppressed
+
+    def stuck(self, cycle: int) -> dict[int, bool]:
+        """The groups for which it took nothing in this cycle, as keys; who takes nothing again is added to them."""
+        if self._stuck_in != cycle:
+            self._stuck, self._stuck_in = {}, cycle
+        return self._stuck
 
     def print(self) -> int:
         """One number for all that it wants: equal multisets of pods have equal prints."""
@@ -87,6 +96,7 @@ class Framework:
         """It wants this now; whether that is anything else than what it wanted and has not got."""
         before = self.print()
         self.wanted, self.kinds = wanted, kinds
+        self._wants_pods = bool((wanted.counts > 0).any())
         return self.print() != before
 
     def got(self, kinds: U64, pods: Column) -> None:
@@ -101,14 +111,7 @@ class Framework:
         rows = order[at]
         known = self.kinds[rows] == kinds
         np.subtract.at(self.wanted.counts, rows[known], pods[known])
-
-    def refuses(self, now_ms: int, agents: int) -> NDArray[np.bool_] | None:
-        """bool[agents] of those it does not want to see now; None if it refuses nothing."""
-        if len(self.refused_until) == 0:
-            return None
-        refuses = np.zeros(agents, dtype=bool)
-        refuses[: len(self.refused_until)] = self.refused_until > now_ms
-        return refuses
+        self._wants_pods = bool((self.wanted.counts > 0).any())
 
 
 class Frameworks:
@@ -171,18 +174,13 @@ def demand(m: Master, now_ms: int, event: Demand) -> None:
         gangs=event.gangs.astype(np.int64),
     )
     if framework.demand(wanted, prints(wanted.group, event.requests, event.priorities, event.gangs > 1)):
-        m.offers.dirty = True
+        m.offers.again_for(framework)
 
 
 def decline(m: Master, now_ms: int, event: Decline) -> None:
     """None of these agents for a while; it also answers an offer."""
     framework = m.frameworks.named(event.framework)
-    rows = event.agents if len(event.agents) else np.arange(m.agents.table.length, dtype=np.int32)
-    until = np.zeros(m.agents.table.length, dtype=np.int64)
-    until[: len(framework.refused_until)] = framework.refused_until
-    rows = rows[(rows >= 0) & (rows < len(until))]
-    until[rows] = np.maximum(until[rows], now_ms + event.refuse_ms)
-    framework.refused_until = until
+    framework.refusals.add(event.agents, m.agents.table.length, now_ms + event.refuse_ms)
     m.wake_by(now_ms + event.refuse_ms)
     m.offers.answered(now_ms, framework, _NOTHING)
 
@@ -198,6 +196,6 @@ def revive(m: Master, now_ms: int, event: Revive) -> None:
     """Offers again, of everything."""
     framework = m.frameworks.named(event.framework)
     framework.suppressed = False
-    framework.refused_until = _NOTHING
+    framework.refusals = Refusals()
     framework.offered_version = 0
-    m.offers.dirty = True
+    m.offers.again_for(framework)

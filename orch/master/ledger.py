@@ -75,6 +75,7 @@ class Ledger:
         agents["total"][rows] = totals
         agents["free"][rows], agents["debt"][rows] = totals - used, 0
         self._settle(rows.astype(np.int32))
+        agents.rename(rows)
 
     def rebuild(self, agents: I32, requests: I32, groups: I32) -> None:
         """Everything anew, from all rows that hold something."""

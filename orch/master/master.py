@@ -87,7 +87,10 @@ class Master(Machine):
 
     def handle(self, now_ms: int, event: Any) -> list[Command]:
         """One event, and what follows for offers. Raises ValueError for a message that makes no sense."""
+        if self.offers.early:  # whoever says more goes on from its accept: that comes first
+            accepts.commit_early(self, now_ms, getattr(event, "framework", ""))
         self.EVENTS[type(event)](self, now_ms, event)
+        accepts.settle(self, now_ms)
         self.offers.run(self, now_ms)
         commands, self._commands = self._commands, []
         return commands

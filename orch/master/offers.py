@@ -1,7 +1,8 @@
 """The cycle: who is shown what is free, in which order, and how much of it each may take.
 
 Frameworks in this process are asked one after the other, so that each sees what the last one took; one elsewhere is
-asked at its turn and not waited for. A round asks everybody once. While groups contend, another one follows: shares
+asked at its turn and not waited for. It keeps columns of its own behind what it is sent; what changed is written once
+for all who were shown the same before. A round asks everybody once. While groups contend, another one follows: shares
 were cut in favour of groups that could not use theirs. Then all is quiet until something is freed, or somebody wants
 something else.
 """
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 
 from orch.allocator import Wanted, headroom
 from orch.master.frameworks import Framework
+from orch.master.refusals import Refusals
+from orch.master.shown import Shown
 from orch.model.columns import distinct
-from orch.model.messages import OfferBatch
+from orch.model.messages import EMPTY_I32, Accept, OfferBatch, OfferChanges
+from orch.model.resources import R
 
 if TYPE_CHECKING:
     from orch.master.master import Master
@@ -30,6 +34,9 @@ MAX_PASSES = 16
 """Offers a framework may leave unused without time going on; then it has a rest."""
 REST_MS = 1_000
 """How long it rests. Who does not answer at all rests as long as it had the offer."""
+GATHER_MS = 50
+"""So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed
+by turn, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
 
 
 class Offers:
@@ -39,16 +46,26 @@ class Offers:
         self.offer_ms = offer_ms
         self.dirty = False
         """Something was freed or wanted since the last cycle began."""
-        self._again = False
+        self._later = False
+        """The same, by word of a framework elsewhere: not before the others had time to answer."""
+        self._again = self._again_later = False
+        """There is to be another round, after an answer of a framework here; after one from elsewhere."""
         self._rounds = 0
+        self._cycle = 0
         self._contended = False
+        self._gather_until_ms = 0
         self._turns: deque[tuple[Framework, list[int]]] = deque()
-        self._headroom: dict[int, I64] = {}
-        self._used: dict[int, I64] = {}
+        self._at: dict[int, int] = {}
+        """Where each group of the round stands in the columns of its headroom and of what it used at the beginning."""
+        self._headroom = self._used = np.zeros((0, R), dtype=np.int64)
+        self._left = self._headroom
+        self._left_of = -1
+        """The generation of `_left`: what of the headroom was not taken by then."""
         self._asked: dict[str, list[int]] = {}
-        """Groups of the outstanding offer, by framework."""
-        self._stuck: dict[tuple[str, int], bool] = {}
-        """(framework, group) that took nothing in this cycle."""
+        """Groups of the outstanding offer, by framework, in the order of turns."""
+        self.early: dict[str, Accept] = {}
+        """Accepts that wait for those whose turn was before. Of this master only: they are lost with it."""
+        self._shown = Shown()
         self._waiting: Framework | None = None
         self._paused = False
         """A framework had enough for one event: the next tick goes on."""
@@ -71,17 +88,52 @@ class Offers:
             return
         framework.deadline_ms = None
         if framework.missed:
-            framework.missed, self.dirty = False, True
+            framework.missed = False
+            self.again_for(framework)
         if framework is self._waiting:
             self._waiting = None
         took = distinct(groups).tolist()
-        for group in asked:
-            if group not in took:
-                self._stuck[framework.name, group] = True
+        self._took(framework, asked, took)
         framework.passes = 0 if took else framework.passes + 1
         if framework.passes == MAX_PASSES:
             framework.passes, framework.rests_until_ms = 0, now_ms + REST_MS
-        self._again = self._contended
+
+    def _took(self, framework: Framework, asked: list[int], took: list[int]) -> None:
+        """It launched pods of these groups only; whether others may have what was kept for the rest is to be seen."""
+        stuck = framework.stuck(self._cycle)
+        for group in asked:
+            if group not in took:
+                stuck[group] = True
+        if framework.hosted:
+            self._again = self._contended
+        else:
+            self._again_later = self._contended
+
+    def again_for(self, framework: Framework) -> None:
+        """There is to be another cycle, by word of this framework."""
+        if framework.hosted:
+            self.dirty = True
+        else:
+            self._later = True
+
+    def waits_until(self, m: Master, now_ms: int, framework: Framework) -> int | None:
+        """Until when a framework's accept waits for one whose turn was before and who has not answered; None: not."""
+        if framework.hosted or framework.name not in self._asked:
+            return None
+        for name in self._asked:
+            before = m.frameworks.by_name[name]
+            if before is framework:
+                break
+            if not before.hosted and now_ms < before.offered_ms + GATHER_MS:
+                return before.offered_ms + GATHER_MS
+        return None
+
+    def in_turn(self) -> list[str]:
+        """The frameworks whose accepts are kept, in the order of their turns."""
+        if not self.early:
+            return []
+        late = [name for name in self.early if name not in self._asked]
+        return [*late, *(name for name in self._asked if name in self.early)]
 
     def pause(self, m: Master, now_ms: int) -> None:
         """Go on with a new cycle in an event of its own, as soon as others had their turn."""
@@ -101,9 +153,10 @@ class Offers:
                 self.answered(now_ms, framework, np.zeros(0, dtype=np.int64))
                 framework.rests_until_ms = now_ms + self.offer_ms
                 self.dirty = True
-            if len(framework.refused_until) and np.all(framework.refused_until <= now_ms):
-                framework.refused_until = np.zeros(0, dtype=np.int64)
-                framework.offered_version = 0
+            if 0 < framework.refusals.until_ms <= now_ms:
+                framework.refusals = Refusals()
+                if framework.hosted:
+                    framework.offered_version = 0
                 self.dirty = True
             if 0 < framework.rests_until_ms <= now_ms:
                 framework.rests_until_ms = 0
@@ -114,7 +167,7 @@ class Offers:
         times = []
         for framework in m.frameworks.by_name.values():
             times += [] if framework.deadline_ms is None else [framework.deadline_ms]
-            times += [int(framework.refused_until.max())] if len(framework.refused_until) else []
+            times += [framework.refusals.until_ms] if framework.refusals.until_ms else []
             times += [framework.rests_until_ms] if framework.rests_until_ms else []
         return times
 
@@ -125,91 +178,126 @@ class Offers:
 
     def _begin(self, m: Master, now_ms: int) -> bool:
         """Plan a round; whether there is anybody to ask."""
-        if self.dirty:
-            self._stuck.clear()
-            self._rounds = 0
-        elif not self._again or self._rounds == MAX_ROUNDS:
+        if not self._due(m, now_ms):
             return False
-        self.dirty = self._again = False
         self._rounds += 1
-        asked = [f for f in m.frameworks.by_name.values() if f.wants() and not self._rests(m, f)]
-        if not asked:
+        self._gather_until_ms = now_ms + GATHER_MS
+        agents = m.agents.table.length
+        asked = [
+            framework
+            for framework in m.frameworks.by_name.values()
+            if framework.wants() and not self._rests(m, framework) and not framework.refusals.hides_all(now_ms, agents)
+        ]
+        if not any(framework.deadline_ms is None for framework in asked):
+            for framework in asked:
+                framework.missed = True
             return False
         usable = m.agents["usable"] == 1
         capacity = m.agents["free"].sum(axis=0, dtype=np.int64, where=usable[:, None])
         wanted, whose = self._wanted(asked)
-        order, room = headroom(m.tree, wanted, capacity, m.ledger.total)
+        order, self._headroom = headroom(m.tree, wanted, capacity, m.ledger.total)
         self._contended = len(np.unique(wanted.group)) > 1
-        self._headroom = dict(zip(order, room, strict=True))
-        self._used = {group: m.tree["used"][group].copy() for group in order}
-        turns: dict[str, list[int]] = {}
-        for group in order:
-            for name in whose[group]:
-                turns.setdefault(name, []).append(group)
-        self._turns.extend((m.frameworks.by_name[name], groups) for name, groups in turns.items())
+        self._used, self._left_of = m.tree["used"][order], -1
+        self._at = dict(zip(order, range(len(order)), strict=True))
+        turns: dict[int, list[int]] = {}
+        for group, at in _in_turn(order, wanted.group, whose):
+            turns.setdefault(at, []).append(group)
+        self._turns.extend((asked[at], groups) for at, groups in turns.items())
         return bool(self._turns)
+
+    def _due(self, m: Master, now_ms: int) -> bool:
+        """Whether there is to be a round now: of a new cycle, or another one of this."""
+        gathers = bool(self._asked) and now_ms < self._gather_until_ms
+        if gathers and (self._later or self._again_later):
+            m.wake_by(self._gather_until_ms)
+        if self.dirty or (self._later and not gathers):
+            self.dirty = self._later = False
+            self._cycle += 1
+            self._rounds = 0
+        elif not (self._again or (self._again_later and not gathers)) or self._rounds == MAX_ROUNDS:
+            return False
+        self._again = self._again_later = False
+        return True
 
     def _rests(self, m: Master, framework: Framework) -> bool:
         if framework.rests_until_ms:
             m.wake_by(framework.rests_until_ms)
         return framework.rests_until_ms > 0
 
-    def _wanted(self, asked: list[Framework]) -> tuple[Wanted, dict[int, list[str]]]:
-        """All that is wanted by who is not stuck, and by group the names of those who want it."""
-        if len(asked) == 1 and not self._stuck:
-            only = asked[0]
-            return only.wanted, {group: [only.name] for group in np.unique(only.wanted.group).tolist()}
-        parts: list[Wanted] = []
-        whose: dict[int, list[str]] = {}
-        for framework in asked:
-            wanted = framework.wanted
-            groups = np.unique(wanted.group[wanted.counts > 0])
-            open_groups = [group for group in groups.tolist() if (framework.name, group) not in self._stuck]
-            for group in open_groups:
-                whose.setdefault(group, []).append(framework.name)
-            rows = np.isin(wanted.group, open_groups)
-            parts.append(Wanted(wanted.group[rows], wanted.requests[rows], wanted.counts[rows], wanted.gangs[rows]))
+    def _wanted(self, asked: list[Framework]) -> tuple[Wanted, I64]:
+        """All that is wanted by who is not stuck, and int64[D] whose each row is, as a position in `asked`."""
+        stuck = [list(framework.stuck(self._cycle)) for framework in asked]
+        if len(asked) == 1 and not stuck[0]:
+            return asked[0].wanted, np.zeros(len(asked[0].wanted.group), dtype=np.int64)
+        parts = [framework.wanted for framework in asked]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Wanted.__slots__}
-        return Wanted(**joined), whose
+        whose = np.repeat(np.arange(len(asked), dtype=np.int64), [len(part.group) for part in parts])
+        open_ = joined["counts"] > 0
+        if any(stuck):
+            shut = [group * len(asked) + at for at, groups in enumerate(stuck) for group in groups]
+            open_ &= ~np.isin(joined["group"] * len(asked) + whose, np.array(shut, dtype=np.int64))
+        return Wanted(**{name: column[open_] for name, column in joined.items()}), whose[open_]
 
     def _offer(self, m: Master, now_ms: int, framework: Framework, groups: list[int]) -> None:
-        agents = m.agents
-        room = np.stack([self._headroom[g] - np.maximum(m.tree["used"][g] - self._used[g], 0) for g in groups])
-        usable = agents["usable"]
-        refuses = framework.refuses(now_ms, agents.table.length)
-        if refuses is not None:
-            usable = usable * ~refuses
-        full = framework.offered_version == 0 or refuses is not None
-        since = 0 if full else framework.offered_version
-        batch = OfferBatch(
-            generation=agents.generation,
-            full=full,
-            changed=np.flatnonzero(agents["version"] > since).astype(np.int32),
-            free=_shown(agents["free"], framework),
-            total=_shown(agents["total"], framework),
-            usable=_shown(usable, framework),
-            sessions=_shown(agents["session"], framework),
-            attributes=agents.attributes if framework.hosted else list(agents.attributes),
-            names=agents.names if framework.hosted else list(agents.names),
-            groups=[m.tree.paths[group] for group in groups],
-            headroom=np.maximum(room, 0),
-        )
+        if self._left_of != m.agents.generation:
+            taken = np.maximum(m.tree["used"][list(self._at)] - self._used, 0)
+            self._left, self._left_of = np.maximum(self._headroom - taken, 0), m.agents.generation
+        room = self._left[[self._at[group] for group in groups]]
+        paths = [m.tree.paths[group] for group in groups]
+        hidden = framework.refusals.hides(now_ms, m.agents.table.length)
+        if hidden is not None and not np.any(m.agents["usable"] > hidden):
+            self._took(framework, groups, [])
+            return
+        batch: OfferBatch | OfferChanges
+        if framework.hosted:
+            batch = _own_columns(m, framework, hidden, paths, room)
+            self._waiting = framework
+        else:
+            rows = EMPTY_I32 if hidden is None else np.flatnonzero(hidden).astype(np.int32)
+            batch = OfferChanges(self._shown.since(m.agents, framework.offered_version), rows, paths, room)
         if now_ms > framework.offered_ms:
             framework.passes = 0
-        framework.offered_version = max(agents.generation, 1)
+        framework.offered_version = max(m.agents.generation, 1)
         framework.offered_ms = now_ms
         framework.deadline_ms = now_ms + self.offer_ms
         m.wake_by(framework.deadline_ms)
         self._asked[framework.name] = groups
-        if framework.hosted:
-            self._waiting = framework
         m.send(framework.address, batch)
 
 
-def _shown(column: NDArray[Any], framework: Framework) -> NDArray[Any]:
-    """The master's own column, read-only; or a copy for who reads it later."""
-    if not framework.hosted:
-        return column.copy()
+def _in_turn(order: list[int], group: I64, whose: I64) -> list[tuple[int, int]]:
+    """(group, who wants it) in the order of turns, each pair once."""
+    turn = np.full(1 + int(group.max(initial=-1)), len(order), dtype=np.int64)
+    turn[order] = np.arange(len(order))
+    asking = 1 + int(whose.max(initial=0))
+    pairs = np.unique(turn[group] * asking + whose)
+    pairs = pairs[pairs < len(order) * asking]
+    return [(order[at], by) for at, by in zip((pairs // asking).tolist(), (pairs % asking).tolist(), strict=True)]
+
+
+def _own_columns(
+    m: Master, framework: Framework, hidden: NDArray[np.bool_] | None, paths: list[str], room: I64
+) -> OfferBatch:
+    """What a framework in this process is shown: the master's own columns, read-only."""
+    agents = m.agents
+    full = framework.offered_version == 0 or hidden is not None
+    since = 0 if full else framework.offered_version
+    return OfferBatch(
+        generation=agents.generation,
+        full=full,
+        changed=np.flatnonzero(agents["version"] > since).astype(np.int32),
+        free=_read_only(agents["free"]),
+        total=_read_only(agents["total"]),
+        usable=_read_only(agents["usable"] if hidden is None else agents["usable"] * ~hidden),
+        sessions=_read_only(agents["session"]),
+        attributes=agents.attributes,
+        names=agents.names,
+        groups=paths,
+        headroom=room,
+    )
+
+
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     view = column.view()
     view.setflags(write=False)
     return view

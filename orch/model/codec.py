@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgpack
@@ -56,14 +57,19 @@ def upgrade(
     return mark
 
 
+@lru_cache(maxsize=1024)
+def _head(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What stands before the numbers of an array; small ones are sent a thousand at a time."""
+    head: bytes = msgpack.packb((dtype.str, shape or (1,)))
+    return head
+
+
 def _default(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         short = _short(value) if value.ndim == 1 and len(value) >= _LONG and value.dtype.kind in "iu" else None
         if short is not None:
             return short
-        array = np.ascontiguousarray(value)
-        head = msgpack.packb((array.dtype.str, array.shape))
-        return msgpack.ExtType(_ARRAY, head + array.tobytes())
+        return msgpack.ExtType(_ARRAY, _head(value.dtype, value.shape) + value.tobytes())
     if isinstance(value, np.generic):
         return value.item()
     mark = getattr(type(value), "_record", None)

@@ -395,6 +395,43 @@ class OfferBatch:
     headroom: I64
 
 
+@record("offer-rows")
+@dataclass(frozen=True)
+class OfferRows:
+    """Rows of the master's table of N `agents` as of a `generation`: all (since 0), or those changed after `since`.
+
+    rows int32[m], ascending; of these free int32[m, R], usable uint8[m], sessions int64[m]. named int32[f]: rows whose
+    total int32[f, R], attributes or name may be others than they were `since`.
+    """
+
+    generation: int
+    since: int
+    agents: int
+    rows: I32
+    free: I32
+    usable: U8
+    sessions: I64
+    named: I32
+    total: I32
+    attributes: list[dict[str, str]]
+    names: list[str]
+
+
+@record("offer-changes")
+@dataclass(frozen=True)
+class OfferChanges:
+    """What `OfferBatch` says, to a framework elsewhere: only what changed since its last offer (see `FarOffers`).
+
+    shown: `OfferRows`, encoded once for all frameworks that were shown the same before. hidden int32[h]: agents that
+    this one refused and does not see now. groups and headroom as in `OfferBatch`.
+    """
+
+    shown: bytes
+    hidden: I32
+    groups: list[str]
+    headroom: I64
+
+
 @record("accept-result")
 @dataclass(frozen=True)
 class AcceptResult:

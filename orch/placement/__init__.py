@@ -7,7 +7,7 @@ GPU devices (`orch/_gpus.pyx`), and `reference_gpus.py` is its plain scan.
 
 from __future__ import annotations
 
-from orch.placement.cluster import POLICIES, Cluster, Policy, explain
+from orch.placement.cluster import DRAINING, POLICIES, Cluster, Policy, explain
 from orch.placement.commit import Books, by_agent, commit, release
 from orch.placement.demand import Demand
 from orch.placement.errors import ShapeError
@@ -16,16 +16,21 @@ from orch.placement.gpus import GPU_POLICIES, GpuCluster, GpuMatch, GpuPolicy
 from orch.placement.match import Match
 from orch.placement.mix import Mix
 from orch.placement.reason import SENTENCES, Reason
+from orch.placement.rules import OPERATORS, RULES_MOST, Rule, Rules
 from orch.placement.shapes import Shapes
-from orch.placement.why import PREDICATES, AgentNames, Nearest, RuledOut, Why, why_of
+from orch.placement.why import PREDICATES, AgentNames, Change, Nearest, RuledOut, Why, why_of
 
 __all__ = [
+    "DRAINING",
     "GPU_POLICIES",
+    "OPERATORS",
     "POLICIES",
     "PREDICATES",
+    "RULES_MOST",
     "SENTENCES",
     "AgentNames",
     "Books",
+    "Change",
     "Cluster",
     "Demand",
     "GpuCluster",
@@ -37,7 +42,9 @@ __all__ = [
     "Nearest",
     "Policy",
     "Reason",
+    "Rule",
     "RuledOut",
+    "Rules",
     "ShapeError",
     "Shapes",
     "Why",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +14,14 @@ from orch.placement.columns import Int32, Int64, UInt8
 from orch.placement.demand import Demand
 from orch.placement.errors import ShapeError
 from orch.placement.match import Match
+from orch.placement.rules import Rules
 from orch.placement.shapes import Shapes
 from orch.placement.why import Why, why_of
 
 Policy = Literal["best-fit", "first-fit", "spread"]
 POLICIES: dict[str, int] = {"best-fit": 0, "first-fit": 1, "spread": 2}
+DRAINING = 2
+"""A state in `usable`: the agent keeps what it runs, and takes no more."""
 _NONE = np.empty((0, columns.LANES), np.int32)
 
 
@@ -28,7 +33,8 @@ class Cluster:
     """
 
     def __init__(self, free: Any, total: Any, usable: Any) -> None:
-        """free, total: int32[N, R] (R from 4 to 8), 0 <= free <= total.  usable: uint8[N], 0 = drained or unreachable.
+        """free, total: int32[N, R] (R from 4 to 8), 0 <= free <= total.
+        usable: uint8[N], 0 = drained or unreachable, 1 = usable, DRAINING (2) = keeps what it runs, takes no more.
 
         Raises ShapeError where dimensions differ or a value is out of range.
         """
@@ -53,6 +59,7 @@ class Cluster:
         give = columns.column("free", free, np.int32, len(row), self.dims)
         can = columns.column("usable", usable, np.uint8, len(row))
         columns.at_least("free", give, 0)
+        columns.below("usable", can, DRAINING + 1, "states")
         if total is None:
             columns.below("rows", row, len(self), "agents; a new one needs its total")
             whole, limit = _NONE[:, : self.dims], self._index.totals(row)
@@ -90,7 +97,7 @@ class Cluster:
     def columns(self) -> tuple[Int32, Int32, UInt8]:
         """Copies of (free int32[N, R], total int32[N, R], usable uint8[N]) as matches see them now."""
         free, total, state = self._index.columns()
-        return free, total, (state == 2).astype(np.uint8)
+        return free, total, np.where(state == 0, 0, state - 1).astype(np.uint8)
 
     def match(
         self,
@@ -99,6 +106,8 @@ class Cluster:
         allowed: Any = None,
         policy: Policy = "best-fit",
         headroom: Any = None,
+        rules: Rules | None = None,
+        held: tuple[Any, Any] | None = None,
     ) -> Match:
         """Place a demand, and charge what was placed here until `update` or `rollback`.
 
@@ -107,6 +116,8 @@ class Cluster:
         policy: best-fit takes the fullest agent that holds the pod, first-fit the lowest row, spread the emptiest in
         parts of its own total. Ties: lowest row, so runs repeat.
         headroom: int64[R], what may be placed in all; None = no limit.
+        rules: of these shapes; its counters count what is placed here until `rollback`.
+        held: (rows int32[k], distinct; amounts int32[k, R]), set aside for others during this match; O(k).
         Raises ShapeError. Best fit: O(N) a demand row at worst, and O(1) a pod.
         """
         requests, selectors = (shapes.requests, shapes.selectors) if isinstance(shapes, Shapes) else (shapes, None)
@@ -125,15 +136,24 @@ class Cluster:
         placed = np.zeros(len(demand), np.int64)
         why = np.empty((len(demand), kernel.WHY_WIDTH), np.int32)
         sequence = self._index.sequence(demand.shape, demand.priority, wide)
-        whys = self._index.match(
-            sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
-            POLICIES[policy], limit, agent, reason, placed, why,
-        )  # fmt: skip
+        table = None if rules is None else rules.table(len(request), len(self), demand.pods)
+        with self._holding(held) as (held_rows, taken):
+            whys = self._index.match(
+                sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
+                POLICIES[policy], limit, agent, reason, placed, why, table, held_rows, taken,
+            )  # fmt: skip
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
-        return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock)
+        return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock, rules)
 
     def assign(
-        self, shapes: Any, shape: Any, allowed: Any = None, policy: Policy = "best-fit", headroom: Any = None
+        self,
+        shapes: Any,
+        shape: Any,
+        allowed: Any = None,
+        policy: Policy = "best-fit",
+        headroom: Any = None,
+        rules: Rules | None = None,
+        held: tuple[Any, Any] | None = None,
     ) -> tuple[Int32, Match]:
         """Place one pod for each shape id: (agent int32[P] in the pods' own order, the match of a row a shape).
 
@@ -147,7 +167,8 @@ class Cluster:
             columns.at_least("shape", ids, 0)
             columns.below("shape", ids, count, "shapes")
             raise AssertionError("an id was out of range, and is not")
-        match = self.match(shapes, Demand.of(np.arange(count, dtype=np.int32), pods), allowed, policy, headroom)
+        rows = Demand.of(np.arange(count, dtype=np.int32), pods)
+        match = self.match(shapes, rows, allowed, policy, headroom, rules, held)
         agent = np.empty(len(ids), np.int32)
         kernel.deal(ids, match.demand.offset, match.agent, agent)
         return agent, match
@@ -161,6 +182,8 @@ class Cluster:
     def rollback(self, match: Match) -> None:
         """Give back what a match placed, except on agents that an `update` has told of since. Once per match.
 
+        The counters of its rules forget all of it.
+
         Raises ShapeError for a match that was rolled back before.
         """
         if match.rolled_back:
@@ -168,18 +191,53 @@ class Cluster:
         match.rolled_back = True
         wide = columns.padded(match.request)
         self._index.give_back(match.agent, match.demand.offset, match.placed, wide, match.clock)
+        if match.rules is not None:
+            match.rules.uncount(match.demand.shape, match.agent, match.demand.offset, match.placed)
 
-    def explain(self, request: Any, allowed: Any = None, gang: int = 1) -> Why:
+    def explain(
+        self,
+        request: Any,
+        allowed: Any = None,
+        gang: int = 1,
+        rules: Rules | None = None,
+        shape: int = 0,
+        held: tuple[Any, Any] | None = None,
+    ) -> Why:
         """Why a pod (or gang) of this request does not fit now, or that it does (`Reason.PLACED`). O(N).
 
-        request: int32[R].  allowed: uint8[N], 0 = a constraint says no.  Raises ShapeError.
+        request: int32[R].  allowed: uint8[N], 0 = a constraint says no.  rules: those of `shape` are asked.
+        held: as in `match`.  Raises ShapeError.
         """
         row = columns.column("request", request, np.int32, self.dims)
         columns.at_least("request", row, 0)
         mask = None if allowed is None else columns.column("allowed", allowed, np.uint8, len(self))
         why = np.empty(kernel.WHY_WIDTH, np.int32)
-        self._index.explain(columns.padded(row[None, :])[0], mask, max(gang, 1), why)
-        return why_of(why, row, gang)
+        table = None if rules is None else rules.table(None, len(self), max(gang, 1), shape)
+        with self._holding(held) as (held_rows, taken):
+            request_row = columns.padded(row[None, :])[0]
+            self._index.explain(request_row, mask, max(gang, 1), why, table, shape, held_rows, taken)
+        return why_of(why, row, gang, () if rules is None else rules.names(shape))
+
+    @contextmanager
+    def _holding(self, held: tuple[Any, Any] | None) -> Iterator[tuple[Int32 | None, Int32 | None]]:
+        """Sets amounts aside, and gives them back whatever happens: (rows ascending, what was there to take)."""
+        if held is None:
+            yield None, None
+            return
+        rows = columns.column("held rows", held[0], np.int32, None)
+        amounts = columns.column("held amounts", held[1], np.int32, len(rows), self.dims)
+        columns.at_least("held rows", rows, 0)
+        columns.below("held rows", rows, len(self), "agents")
+        columns.at_least("held amounts", amounts, 0)
+        turn = np.argsort(rows, kind="stable")
+        rows = rows[turn]
+        if (rows[1:] == rows[:-1]).any():
+            raise ShapeError("held names an agent twice: add up what is set aside on it")
+        taken = self._index.hold(rows, columns.padded(amounts[turn]), 1)
+        try:
+            yield rows, taken
+        finally:
+            self._index.hold(rows, taken, -1)
 
     def _masks(self, allowed: Any, selectors: Int32 | None, shapes: int) -> tuple[UInt8, Int32]:
         """(allowed uint8[K, N], for each shape its row in it or -1)."""

@@ -9,6 +9,7 @@ import numpy as np
 from orch import _placement as kernel
 from orch.placement.columns import Int32, Int64, UInt8
 from orch.placement.demand import Demand
+from orch.placement.rules import Rules
 from orch.placement.why import Why, why_of
 
 
@@ -27,6 +28,7 @@ class Match:
     placed: Int64
     why_columns: Int32
     clock: int
+    rules: Rules | None = None
     rolled_back: bool = False
 
     @property
@@ -40,4 +42,5 @@ class Match:
         at = int(np.searchsorted(self.unplaced_rows, row))
         if at == len(self.why_columns) or self.unplaced_rows[at] != row:
             return None
-        return why_of(self.why_columns[at], self.request[row], int(self.demand.gang[row]))
+        names = () if self.rules is None else self.rules.names(int(self.demand.shape[row]))
+        return why_of(self.why_columns[at], self.request[row], int(self.demand.gang[row]), names)

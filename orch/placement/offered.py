@@ -1,4 +1,8 @@
-"""What a framework was last offered: its own cluster, kept up to date by the rows that changed."""
+"""What a framework was last offered: its own cluster, kept up to date by the rows that changed.
+
+A framework in the master's process is shown the master's columns (`OfferBatch`); one elsewhere keeps columns of its own
+behind the changes it is sent (`FarOffers`), and goes on from the same `OfferBatch`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orch.model.messages import EMPTY_I32, OfferBatch
+from orch.model.codec import decode
+from orch.model.messages import EMPTY_I32, OfferBatch, OfferChanges, OfferRows
+from orch.model.resources import R
 from orch.placement.cluster import Cluster
 from orch.placement.columns import Int32, Int64
 
@@ -45,6 +51,63 @@ class Offered:
             return
         cluster.update(rows, offer.free[rows], offer.usable[rows], total)
         self._total = offer.total.copy()
+
+
+class FarOffers:
+    """The master's agents as a framework elsewhere knows them. Empty until the first offer, which shows all rows."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self.generation = 0
+        self._free, self._total = np.zeros((2, 0, R), dtype=np.int32)
+        self._usable = np.zeros(0, dtype=np.uint8)
+        self._sessions: Int64 = np.zeros(0, dtype=np.int64)
+        self._names: list[str] = []
+        self._attributes: list[dict[str, str]] = []
+        self._hidden = EMPTY_I32
+
+    def take(self, offer: OfferChanges) -> OfferBatch:
+        """Apply the changes; the whole offer, its columns views until the next one. A doubled offer changes nothing.
+
+        Raises ValueError where an offer in between was lost: `Revive` makes the next one show all rows.
+        """
+        shown: OfferRows = decode(offer.shown)
+        if shown.since == 0:
+            self._forget()
+        elif shown.since > self.generation:
+            raise ValueError(
+                f"an offer of what changed since generation {shown.since}, and the last one seen is of"
+                f" {self.generation}; send Revive"
+            )
+        self._lengthen(shown.agents)
+        self.generation = max(self.generation, shown.generation)
+        rows = shown.rows
+        self._free[rows], self._usable[rows], self._sessions[rows] = shown.free, shown.usable, shown.sessions
+        self._total[shown.named] = shown.total
+        for row, name, attributes in zip(shown.named.tolist(), shown.names, shown.attributes, strict=True):
+            self._names[row], self._attributes[row] = name, attributes
+        usable = self._usable.copy()
+        usable[offer.hidden] = 0
+        changed = np.unique(np.concatenate([rows, offer.hidden, self._hidden])).astype(np.int32)
+        self._hidden = offer.hidden
+        return OfferBatch(
+            generation=self.generation, full=shown.since == 0, changed=changed, free=self._free, total=self._total,
+            usable=usable, sessions=self._sessions, attributes=self._attributes, names=self._names,
+            groups=offer.groups, headroom=offer.headroom,
+        )  # fmt: skip
+
+    def _lengthen(self, agents: int) -> None:
+        more = agents - len(self._names)
+        if more <= 0:
+            return
+        none = np.zeros((more, R), dtype=np.int32)
+        self._free, self._total = np.concatenate([self._free, none]), np.concatenate([self._total, none])
+        self._usable = np.concatenate([self._usable, np.zeros(more, dtype=np.uint8)])
+        self._sessions = np.concatenate([self._sessions, np.zeros(more, dtype=np.int64)])
+        self._names = [*self._names, *[""] * more]
+        self._attributes = [*self._attributes, *({} for _ in range(more))]
 
 
 def most_pods(requests: Int32, counts: Int64, gangs: Int32, room: Int64) -> Int32:

@@ -18,6 +18,8 @@ class Reason(IntEnum):
     STALE_SESSION = 7
     UNKNOWN_AGENT = 8
     STILL_THERE = 9
+    DRAINING = 10
+    RESERVED = 11
     TOO_FEW_CPUS = 16
     TOO_FEW_MEM = 17
     TOO_FEW_DISK = 18
@@ -39,6 +41,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.STALE_SESSION: "the agent has registered again since it was offered",
     Reason.UNKNOWN_AGENT: "there is no such agent",
     Reason.STILL_THERE: "an earlier attempt of it has not ended",
+    Reason.DRAINING: "the agents are draining",
+    Reason.RESERVED: "what is free is reserved for others",
     Reason.TOO_FEW_CPUS: "no agent has enough cpus free",
     Reason.TOO_FEW_MEM: "no agent has enough mem free",
     Reason.TOO_FEW_DISK: "no agent has enough disk free",

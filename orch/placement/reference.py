@@ -7,23 +7,31 @@ with the kernel but its constants. O(pods x agents x R).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orch import _placement as kernel
 from orch.placement.reason import Reason
-from orch.placement.why import FIRST_RESOURCE, PREDICATES, Nearest, RuledOut, Why
+from orch.placement.reference_rules import RuleBook
+from orch.placement.why import FIRST_RESOURCE, PREDICATES, RULE, Change, Nearest, RuledOut, Why
 
 Row = Sequence[int]
 INT32_MOST = 2**31 - 1
+DRAINING = 2
+BEFORE = PREDICATES[:FIRST_RESOURCE]
+OF_RESOURCES = PREDICATES[FIRST_RESOURCE:]
 
 
 @dataclass(slots=True)
 class Agents:
-    """free and total per agent and resource; usable and allowed per agent."""
+    """free and total per agent and resource; usable per agent: 0 no, 1 yes, 2 draining.
+
+    held: for some agents what is set aside for others, already taken from free.
+    """
 
     free: list[list[int]]
     total: list[list[int]]
-    usable: list[bool]
+    usable: list[int] | list[bool]
+    held: dict[int, list[int]] = field(default_factory=dict)
 
     def largest(self) -> list[int]:
         """Of each resource, the largest total of any agent."""
@@ -32,6 +40,24 @@ class Agents:
     def exists(self, agent: int) -> bool:
         """A row without any total holds no agent."""
         return any(self.total[agent])
+
+
+@dataclass(slots=True)
+class Asked:
+    """One shape: its request, the flags of its mask (None: all), its number in the rules, and these."""
+
+    request: Row
+    allowed: Row | None = None
+    shape: int = 0
+    rules: RuleBook = field(default_factory=RuleBook)
+
+    def offered(self, agents: Agents) -> list[int]:
+        """Agents that are usable and that the mask allows."""
+        return [
+            agent
+            for agent in range(len(agents.free))
+            if agents.exists(agent) and agents.usable[agent] == 1 and (self.allowed is None or self.allowed[agent])
+        ]
 
 
 @dataclass(slots=True)
@@ -64,20 +90,27 @@ def rank(policy: str, agents: Agents, agent: int, largest: Row) -> int:
     return -sum(f * kernel.SCORE_MOST // t for f, t in zip(free, total, strict=True) if t > 0)
 
 
-def place_one(policy: str, agents: Agents, request: Row, allowed: Row | None, largest: Row) -> int:
-    """The agent of one pod, charged; -1 where none holds it."""
-    best, best_rank = -1, 0
-    for agent, free in enumerate(agents.free):
-        if not agents.usable[agent] or not agents.exists(agent) or (allowed is not None and not allowed[agent]):
+def place_one(policy: str, agents: Agents, asked: Asked, largest: Row) -> int:
+    """The agent of one pod, charged and counted; -1 where none holds it."""
+    best, best_rank = -1, (0, 0)
+    offered = asked.offered(agents)
+    for agent in offered:
+        if not holds(agents.free[agent], asked.request) or asked.rules.broken(asked.shape, agent, offered):
             continue
-        if not holds(free, request):
-            continue
-        this = rank(policy, agents, agent, largest)
+        this = asked.rules.turn(asked.shape, agent), rank(policy, agents, agent, largest)
         if best < 0 or this < best_rank:
             best, best_rank = agent, this
     if best >= 0:
-        charge(agents.free[best], request, 1)
+        charge(agents.free[best], asked.request, 1)
+        asked.rules.count(asked.shape, best, 1)
     return best
+
+
+def take_back(agents: Agents, asked: Asked, taken: Sequence[int]) -> None:
+    """Undo what `place_one` placed."""
+    for agent in taken:
+        charge(agents.free[agent], asked.request, -1)
+        asked.rules.count(asked.shape, agent, -1)
 
 
 def charge(have: list[int], request: Row, sign: int) -> None:
@@ -102,6 +135,7 @@ def match(
     requests: Sequence[Row],
     allowed: Sequence[Row | None],
     headroom: Sequence[int] | None = None,
+    rules: RuleBook | None = None,
 ) -> Answer:
     """Place all blocks of all rows; `agents.free` is charged. allowed: per shape, a flag per agent, or None for all."""
     largest = agents.largest()
@@ -112,12 +146,13 @@ def match(
     for row in sequence(demand, requests, largest) if agents.total else list(range(len(demand))):
         shape, count, gang, _ = demand[row]
         size = max(gang, 1)
+        asked = Asked(requests[shape], allowed[shape], shape, rules or RuleBook())
         blocks[row], reasons[row] = [], []
         for _ in range(count // size):
-            block = place_block(policy, agents, requests[shape], allowed[shape], largest, size, left)
+            block = place_block(policy, agents, asked, largest, size, left)
             reason = 0
             if not block:
-                why = why_not(agents, requests[shape], allowed[shape], size, left)
+                why = why_not(agents, asked, size, left, policy)
                 answer.whys.setdefault(row, why)
                 reason = int(why.reason)
                 block = [-1] * size
@@ -130,17 +165,17 @@ def match(
 
 
 def place_block(
-    policy: str, agents: Agents, request: Row, allowed: Row | None, largest: Row, size: int, left: list[int] | None
+    policy: str, agents: Agents, asked: Asked, largest: Row, size: int, left: list[int] | None
 ) -> list[int]:
     """Agents of a gang (a single pod is a gang of 1), charged to them and to the headroom; [] where it does not fit."""
+    request = asked.request
     if left is not None and any(r > 0 and r * size > have for r, have in zip(request, left, strict=True)):
         return []
     block: list[int] = []
     for _ in range(size):
-        agent = place_one(policy, agents, request, allowed, largest)
+        agent = place_one(policy, agents, asked, largest)
         if agent < 0:
-            for taken in block:
-                charge(agents.free[taken], request, -1)
+            take_back(agents, asked, block)
             return []
         block.append(agent)
     if left is not None:
@@ -148,66 +183,80 @@ def place_block(
     return block
 
 
-def why_not(agents: Agents, request: Row, allowed: Row | None, size: int, left: list[int] | None) -> Why:
+def why_not(agents: Agents, asked: Asked, size: int, left: list[int] | None, policy: str) -> Why:
     """`explain`, and where the agents do hold it, the headroom to blame."""
-    why = explain(agents, request, allowed, size)
+    why = explain(agents, asked.request, asked.allowed, size, asked.rules, asked.shape, policy)
     if why.reason != Reason.PLACED:
         return why
     assert left is not None
+    request = asked.request
     times = [(max(have, 0) // r, d) for d, (r, have) in enumerate(zip(request, left, strict=True)) if r > 0]
     d = min(times)[1]
     kept = max(min(left[d], INT32_MOST), -INT32_MOST)
-    return replaced(why, reason=Reason.HEADROOM, short=PREDICATES[FIRST_RESOURCE + d], left=kept)
+    return replace(why, reason=Reason.HEADROOM, short=OF_RESOURCES[d], left=kept)
 
 
-def replaced(why: Why, reason: Reason, short: str, left: int) -> Why:
-    """The same Why with the headroom's part."""
-    return Why(
-        reason, why.agents, why.feasible, why.feasible_empty, why.ruled_out, why.nearest, why.request, why.largest,
-        why.gang, why.room, short, left,
-    )  # fmt: skip
+def failures(agents: Agents, agent: int, asked: Asked, offered: Sequence[int]) -> list[str]:
+    """All predicates that an agent fails, in their order."""
+    failed = {0: ["usable"], 1: [], DRAINING: ["draining"]}[int(agents.usable[agent])]
+    free, names = agents.free[agent], asked.rules.names(asked.shape)
+    short = [d for d, r in enumerate(asked.request) if free[d] < r]
+    if short and agent in agents.held:
+        whole = [f + h for f, h in zip(free, agents.held[agent], strict=True)]
+        if holds(whole, asked.request):
+            failed, short = [*failed, "reserved"], []
+    if asked.allowed is not None and not asked.allowed[agent]:
+        failed = [*failed, "constraint"]
+    failed = [*failed, *(RULE + names[rule] for rule in asked.rules.broken(asked.shape, agent, offered))]
+    return [*failed, *(OF_RESOURCES[d] for d in short)]
 
 
-def failures(agents: Agents, agent: int, request: Row, allowed: Row | None) -> list[int]:
-    """All predicates that an agent fails, in their order: 0 usable, 1 constraint, 2 + d the resources."""
-    failed = [0] if not agents.usable[agent] else []
-    if allowed is not None and not allowed[agent]:
-        failed.append(1)
-    return failed + [FIRST_RESOURCE + d for d, r in enumerate(request) if agents.free[agent][d] < r]
-
-
-def shortfall(agents: Agents, agent: int, request: Row, predicate: int) -> int:
+def shortfall(agents: Agents, agent: int, request: Row, predicate: str) -> int:
     """What is missing of one resource, in 2**-31 parts of what was asked; 0 for other predicates."""
-    d = predicate - FIRST_RESOURCE
-    return ((request[d] - agents.free[agent][d]) << 31) // request[d] if d >= 0 else 0
+    if predicate not in OF_RESOURCES:
+        return 0
+    d = OF_RESOURCES.index(predicate)
+    return ((request[d] - agents.free[agent][d]) << 31) // request[d]
 
 
-def explain(agents: Agents, request: Row, allowed: Row | None = None, size: int = 1) -> Why:
+def explain(
+    agents: Agents,
+    request: Row,
+    allowed: Row | None = None,
+    size: int = 1,
+    rules: RuleBook | None = None,
+    shape: int = 0,
+    policy: str = "first-fit",
+) -> Why:
     """One shape against all agents, each charged to the first predicate that it fails."""
+    asked = Asked(request, allowed, shape, rules or RuleBook())
     known = [agent for agent in range(len(agents.free)) if agents.exists(agent)]
-    failed = {agent: failures(agents, agent, request, allowed) for agent in known}
+    offered = asked.offered(agents)
+    failed = {agent: failures(agents, agent, asked, offered) for agent in known}
     feasible = [agent for agent in known if not failed[agent]]
+    order = [*BEFORE, *(RULE + name for name in asked.rules.names(shape)), *OF_RESOURCES[: len(request)]]
     ruled_out: list[RuledOut] = []
-    for predicate in range(FIRST_RESOURCE + len(request)):
+    for predicate in order:
         charged = [agent for agent in known if failed[agent] and failed[agent][0] == predicate]
-        d = predicate - FIRST_RESOURCE
-        if charged and d < 0:
-            ruled_out.append(RuledOut(PREDICATES[predicate], len(charged)))
+        if charged and predicate not in OF_RESOURCES:
+            ruled_out.append(RuledOut(predicate, len(charged)))
         elif charged:
+            d = OF_RESOURCES.index(predicate)
             most = max(agents.free[agent][d] for agent in charged)
-            ruled_out.append(RuledOut(PREDICATES[predicate], len(charged), request[d], most))
-    room = gang_room(agents, request, allowed, size) if feasible else 0
+            ruled_out.append(RuledOut(predicate, len(charged), request[d], most))
+    room = gang_room(policy, agents, asked, size) if feasible else 0
     return Why(
         reason=main_reason(known, feasible, ruled_out, room, size),
         agents=len(known),
         feasible=len(feasible),
         feasible_empty=sum(holds(agents.total[agent], request) for agent in known),
         ruled_out=tuple(ruled_out),
-        nearest=nearest(agents, request, failed),
+        nearest=nearest(agents, request, failed, order),
         request=tuple(request),
         largest=tuple(agents.largest() or [0] * len(request)),
         gang=size,
         room=room,
+        changes=changes(agents, request, failed, order),
     )
 
 
@@ -217,23 +266,23 @@ def main_reason(known: list[int], feasible: list[int], ruled_out: list[RuledOut]
         return Reason.NO_AGENTS
     if feasible:
         return Reason.GANG if room < size else Reason.PLACED
-    worst = min(ruled_out, key=lambda out: (-out.agents, PREDICATES.index(out.predicate)))
-    predicate = PREDICATES.index(worst.predicate)
-    if predicate < FIRST_RESOURCE:
-        return Reason(Reason.NOT_USABLE + predicate)
-    return Reason(Reason.TOO_FEW_CPUS + predicate - FIRST_RESOURCE)
+    predicate = max(ruled_out, key=lambda out: out.agents).predicate  # they are in order, and max takes the first
+    if predicate in OF_RESOURCES:
+        return Reason(Reason.TOO_FEW_CPUS + OF_RESOURCES.index(predicate))
+    codes = {"usable": Reason.NOT_USABLE, "draining": Reason.DRAINING, "reserved": Reason.RESERVED}
+    return codes.get(predicate, Reason.CONSTRAINT)
 
 
-def gang_room(agents: Agents, request: Row, allowed: Row | None, size: int) -> int:
-    """How many of `size` pods fit at once, tried on a copy."""
-    copy = Agents([list(free) for free in agents.free], agents.total, agents.usable)
-    room = 0
-    while room < size and place_one("first-fit", copy, request, allowed, []) >= 0:
-        room += 1
-    return room
+def gang_room(policy: str, agents: Agents, asked: Asked, size: int) -> int:
+    """How many of `size` pods fit at once: placed, and taken back."""
+    taken: list[int] = []
+    while len(taken) < size and (agent := place_one(policy, agents, asked, agents.largest())) >= 0:
+        taken.append(agent)
+    take_back(agents, asked, taken)
+    return len(taken)
 
 
-def nearest(agents: Agents, request: Row, failed: dict[int, list[int]]) -> Nearest | None:
+def nearest(agents: Agents, request: Row, failed: dict[int, list[str]], order: list[str]) -> Nearest | None:
     """The agent with the fewest failures, then the least shortfall, then the lowest row."""
     near = [agent for agent, predicates in failed.items() if predicates]
     if not near:
@@ -243,12 +292,26 @@ def nearest(agents: Agents, request: Row, failed: dict[int, list[int]]) -> Neare
         return len(failed[agent]), sum(shortfall(agents, agent, request, p) for p in failed[agent]), agent
 
     best = min(near, key=miss)
-    lacking = [p for p in failed[best] if p >= FIRST_RESOURCE]
+    lacking = [p for p in failed[best] if p in OF_RESOURCES]
     if not lacking:
-        return Nearest(best, PREDICATES[failed[best][0]])
-    worst = min(lacking, key=lambda p: (-shortfall(agents, best, request, p), p))
-    d = worst - FIRST_RESOURCE
-    return Nearest(best, PREDICATES[worst], request[d], agents.free[best][d])
+        return Nearest(best, failed[best][0])
+    worst = min(lacking, key=lambda p: (-shortfall(agents, best, request, p), order.index(p)))
+    d = OF_RESOURCES.index(worst)
+    return Nearest(best, worst, request[d], agents.free[best][d])
+
+
+def changes(agents: Agents, request: Row, failed: dict[int, list[str]], order: list[str]) -> tuple[Change, ...]:
+    """Of each predicate that is all that an agent fails, the agent: that with most of the resource, else the first."""
+    found = []
+    for predicate in order:
+        only = [agent for agent, predicates in failed.items() if predicates == [predicate]]
+        if only and predicate in OF_RESOURCES:
+            d = OF_RESOURCES.index(predicate)
+            agent = min(only, key=lambda one: (-agents.free[one][d], one))
+            found.append(Change(predicate, agent, request[d] - agents.free[agent][d]))
+        elif only:
+            found.append(Change(predicate, only[0]))
+    return tuple(found)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from orch import _placement as kernel
@@ -14,10 +15,24 @@ from orch.placement.reason import Reason
 AgentNames = Callable[[int], str] | Sequence[str] | None
 """From an agent's row to its name."""
 
-PREDICATES = ("usable", "constraint", *resources.NAMES, "resource 5", "resource 6", "resource 7")
-"""In the order in which they are asked; an agent is charged to the first that it fails."""
+PREDICATES = (
+    "usable",
+    "draining",
+    "reserved",
+    "constraint",
+    *resources.NAMES,
+    "resource 5",
+    "resource 6",
+    "resource 7",
+)
+"""In the order in which they are asked; an agent is charged to the first that it fails.
 
-FIRST_RESOURCE = 2
+Rules come between `constraint`, the masks, and the resources: each is a predicate `constraint:<name>` of its own.
+"""
+
+FIRST_RESOURCE = 4
+RULE = "constraint:"
+"""Before the name of a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +49,25 @@ class RuledOut:
 class Nearest:
     """The agent that fails by the fewest predicates, then by the least share of what was asked, then the lowest row.
 
-    `resource` is what it lacks most of (or `constraint`, `usable`); asked and free in the resource's column unit.
+    `resource` is what it lacks most of, or another predicate; asked and free in the resource's column unit.
     """
 
     agent: int
     resource: str
     asked: int | None = None
     free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change that would let a pod fit on an agent: so much `less` of a resource, or without this predicate.
+
+    less: in the resource's column unit; None for other predicates.
+    """
+
+    predicate: str
+    agent: int
+    less: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +78,8 @@ class Why:
     nothing ran on them, drained or not, whatever the constraints say. never: there are agents, and none could ever.
     gang, room: the gang's size, and how many of its pods fit at once now (0 where none does).
     request: int per resource. short, left: of a headroom that is used up, the scarcest resource and what is left of it.
+    changes: for each predicate that alone keeps an agent from holding the pod, that agent: of a resource the one that
+    has the most of it, else the lowest row.
     """
 
     reason: Reason
@@ -65,6 +94,19 @@ class Why:
     room: int = 0
     short: str | None = None
     left: int | None = None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def smallest_change(self) -> Change | None:
+        """The reduction that is the least part of what was asked; without one, the first predicate to be lifted.
+
+        None where more than one thing keeps every agent from holding the pod, or one holds it now.
+        """
+        if self.feasible or not self.changes:
+            return None
+        less = [change for change in self.changes if change.less is not None]
+        asked = dict(zip(PREDICATES[FIRST_RESOURCE:], self.request, strict=False))
+        return min(less, key=lambda one: Fraction(one.less or 0, asked[one.predicate]), default=self.changes[0])
 
     @property
     def never(self) -> bool:
@@ -72,7 +114,7 @@ class Why:
         return self.agents > 0 and self.feasible_empty == 0
 
     def to_dict(self, agent_names: AgentNames = None, **more: Any) -> dict[str, Any]:
-        """For JSON, amounts in the user's units: `{agents, feasible, ruled_out, nearest, never, sentence}`.
+        """For JSON, amounts in the user's units: `{agents, feasible, ruled_out, nearest, never, change, sentence}`.
 
         `more` (say, `id=`) goes first. Agents are names where `agent_names` is given, else rows.
         """
@@ -92,7 +134,18 @@ class Why:
             "ruled_out": [{"predicate": out.predicate, "agents": out.agents} for out in self.ruled_out],
             "nearest": nearest,
             "never": self.never,
+            "change": self._change(agent_names),
             "sentence": self.sentence(agent_names),
+        }
+
+    def _change(self, agent_names: AgentNames) -> dict[str, Any] | None:
+        change = self.smallest_change
+        if change is None:
+            return None
+        return {
+            "predicate": change.predicate,
+            "agent": change.agent if agent_names is None else _name(agent_names, change.agent),
+            "less": _amount(change.predicate, change.less),
         }
 
     def sentence(self, agent_names: AgentNames = None) -> str:
@@ -115,15 +168,37 @@ class Why:
                 f"left {_human(self.short, max(self.left, 0))}"
             )
         if self.nearest is None or self.feasible or self.agents == 1:
-            return text
-        return f"{text}; {self._nearest(self.nearest, agent_names)}"
+            return text + self._smallest(agent_names)
+        return f"{text}; {self._nearest(self.nearest, agent_names)}{self._smallest(agent_names)}"
+
+    def _smallest(self, agent_names: AgentNames) -> str:
+        """`; with 4096.0 MiB less mem it would fit on a12`, or nothing."""
+        change = self.smallest_change
+        if change is None:
+            return ""
+        name = f"agent {change.agent}" if agent_names is None else _name(agent_names, change.agent)
+        if change.less is not None:
+            return f"; with {_human(change.predicate, change.less)} less {change.predicate} it would fit on {name}"
+        what = {
+            "usable": f"once {name} is usable",
+            "draining": f"once {name} is drained no more",
+            "reserved": f"without what is reserved on {name}",
+            "constraint": f"without its constraints, on {name}",
+        }
+        return f"; it would fit {what.get(change.predicate, f'without {_rule(change.predicate)}, on {name}')}"
 
     def _ruled_out(self, out: RuledOut) -> str:
         one = out.agents == 1
         if out.predicate == "usable":
             return f"{out.agents} {'is' if one else 'are'} drained or unreachable"
+        if out.predicate == "draining":
+            return f"{out.agents} {'is' if one else 'are'} draining"
+        if out.predicate == "reserved":
+            return f"{out.agents} {'has' if one else 'have'} room only in what is reserved for others"
         if out.predicate == "constraint":
             return f"{out.agents} {'does' if one else 'do'} not match its constraints"
+        if out.predicate.startswith(RULE):
+            return f"{out.agents} {'is' if one else 'are'} ruled out by {_rule(out.predicate)}"
         amounts = f"asked {_human(out.predicate, out.asked)}, most on one agent: {_human(out.predicate, out.most)}"
         return f"{out.agents} {'has' if one else 'have'} {_too_few(out.predicate)} ({amounts})"
 
@@ -141,32 +216,43 @@ class Why:
         name = f"agent {near.agent}" if agent_names is None else _name(agent_names, near.agent)
         if near.resource == "usable":
             return f"nearest is {name}, which is drained or unreachable"
+        if near.resource == "draining":
+            return f"nearest is {name}, which is draining"
+        if near.resource == "reserved":
+            return f"nearest is {name}, where the room is reserved for others"
         if near.resource == "constraint":
             return f"nearest is {name}, which does not match its constraints"
+        if near.resource.startswith(RULE):
+            return f"nearest is {name}, which is ruled out by {_rule(near.resource)}"
         free, asked = _human(near.resource, near.free), _human(near.resource, near.asked)
         return f"nearest is {name} with {free} of {asked} {near.resource} free"
 
 
-def why_of(row: Int32, request: Int32, gang: int) -> Why:
-    """A `Why` from one row of the kernel's matrix, int32[WHY_WIDTH], and the request int32[R] it is about."""
+def why_of(row: Int32, request: Int32, gang: int, rules: Sequence[str] = ()) -> Why:
+    """A `Why` from one row of the kernel's matrix, int32[WHY_WIDTH], and the request int32[R] it is about.
+
+    rules: the names of its shape's rules.
+    """
     values: list[int] = row.tolist()
     asked: list[int] = request.tolist()
     dims = len(asked)
-    ruled_out = []
-    for predicate in range(FIRST_RESOURCE + dims):
-        agents = values[kernel.WHY_RULED + predicate]
-        if agents and predicate < FIRST_RESOURCE:
-            ruled_out.append(RuledOut(PREDICATES[predicate], agents))
-        elif agents:
-            d = predicate - FIRST_RESOURCE
-            ruled_out.append(RuledOut(PREDICATES[predicate], agents, asked[d], values[kernel.WHY_MOST + d]))
+    fixed, first = kernel.PREDICATE_RULE, kernel.PREDICATE_RESOURCE
+    names = {p: PREDICATES[p] for p in range(fixed)}
+    names |= {fixed + i: RULE + name for i, name in enumerate(rules)}
+    names |= {first + d: PREDICATES[FIRST_RESOURCE + d] for d in range(dims)}
+    ruled_out, changes = [], []
+    for predicate, name in names.items():
+        agents, only, d = values[kernel.WHY_RULED + predicate], values[kernel.WHY_ONLY + predicate], predicate - first
+        of_resource = (asked[d], values[kernel.WHY_MOST + d]) if d >= 0 else ()
+        if agents:
+            ruled_out.append(RuledOut(name, agents, *of_resource))
+        if only >= 0:
+            changes.append(Change(name, only, asked[d] - values[kernel.WHY_ONLY_FREE + d] if d >= 0 else None))
     nearest = None
     if values[kernel.WHY_NEAREST] >= 0:
         predicate = values[kernel.WHY_PREDICATE]
-        lacks = (
-            (asked[predicate - FIRST_RESOURCE], values[kernel.WHY_NEAREST_FREE]) if predicate >= FIRST_RESOURCE else ()
-        )
-        nearest = Nearest(values[kernel.WHY_NEAREST], PREDICATES[predicate], *lacks)
+        lacks = (asked[predicate - first], values[kernel.WHY_NEAREST_FREE]) if predicate >= first else ()
+        nearest = Nearest(values[kernel.WHY_NEAREST], names[predicate], *lacks)
     short = values[kernel.WHY_SHORT]
     return Why(
         reason=Reason(values[kernel.WHY_REASON]),
@@ -181,12 +267,17 @@ def why_of(row: Int32, request: Int32, gang: int) -> Why:
         room=values[kernel.WHY_ROOM],
         short=PREDICATES[FIRST_RESOURCE + short] if short >= 0 else None,
         left=values[kernel.WHY_LEFT] if short >= 0 else None,
+        changes=tuple(changes),
     )
 
 
 def _name(agent_names: AgentNames, row: int) -> str:
     assert agent_names is not None
     return agent_names(row) if callable(agent_names) else agent_names[row]
+
+
+def _rule(predicate: str) -> str:
+    return f"its rule {predicate.removeprefix(RULE)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orch.model import requests as ask
+from orch.model.reasons import Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.sim import behaviour
@@ -95,6 +96,7 @@ def _job(wish: Wish, columns: Any, ledger: Ledger, stopped: list[int]) -> list[s
         expected = State.FINISHED if right == 0 else State.FAILED
         enough = expected == State.FINISHED or attempt >= request.attempts
         lost = state in (State.LOST, State.GONE) and _unlucky(ledger, first + index)
+        lost |= int(columns.reasons[index]) == Reason.SHUTDOWN and ledger.excused(first + index)
         if index not in stopped and not lost and not (enough and (state, code) == (expected, right)):
             name = f"job {wish.reply.body['job']} pod {index} (attempt {attempt} of {request.attempts})"
             wrong.append(f"{name}: {State(state).name} {code}, expected {expected.name} {right}")

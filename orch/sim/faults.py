@@ -22,10 +22,12 @@ class Faults:
     """Chance a second and agent that its supervisor is killed: services live on, jobs are lost."""
     power_cut: float
     """Chance a second and agent that the machine loses power: everything on it ends."""
+    take_down: float
+    """Chance a second and agent that the machine is taken down in order, and comes back."""
     fsync_ms: int
 
 
-NONE = Faults(0, 0, 5, 0, 0, 0, 0, 2)
+NONE = Faults(0, 0, 5, 0, 0, 0, 0, 0, 2)
 
 
 def draw(world: World) -> Faults:
@@ -39,5 +41,6 @@ def draw(world: World) -> Faults:
         master_crash=dice.choice([0.0, 0.02, 0.1]),
         supervisor_kill=dice.choice([0.0, 0.01]),
         power_cut=dice.choice([0.0, 0.01]),
+        take_down=dice.choice([0.0, 0.01]),
         fsync_ms=dice.choice([1, 20, 200]),
     )

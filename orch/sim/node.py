@@ -1,6 +1,7 @@
 """One simulated machine: the real agent's machine, and processes that only pretend.
 
 A killed supervisor leaves the services' processes alone, and comes back from its journal; a power cut ends everything.
+Who is taken down says goodbye, stops everything and remembers how it ended.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Node:
         self.processes: dict[Key, Process] = {}
         self._journal: list[bytes] = []
         self._life = 0
+        self._muted = False
+        """Nothing that it says reaches the line any more."""
         self.host: Host | None = None
         self.start()
 
@@ -67,6 +70,7 @@ class Node:
     def start(self) -> None:
         """A supervisor starts, with what its journal holds."""
         self._life += 1
+        self._muted = False
         self._world.record(self.name, f"start {self._life}")
         self.host = Host([Agent(self.name, f"{self.name}-{self._life}", self._total, {"hostname": self.name})])
         for blob in self._journal:
@@ -87,6 +91,16 @@ class Node:
             self.processes.clear()
             kept = self._world.dice.randrange(len(self._journal) + 1)
             del self._journal[max(kept, len(self._journal) - 5) :]
+            self._down()
+
+    def take_down(self) -> None:
+        """In order: goodbye, every process is stopped, and how it ended is in the journal when it comes back."""
+        if self.host is not None:
+            self._world.record(self.name, "taken down")
+            self.take(events.Leaving())
+            self._muted = True
+            for key, process in list(self.processes.items()):
+                self._end(key, process, -15)
             self._down()
 
     def running(self) -> list[tuple[int, int]]:
@@ -134,7 +148,8 @@ class Node:
     def _do(self, command: Any) -> None:
         match command:
             case Send():
-                self._send(self.name, command.message)
+                if not self._muted:
+                    self._send(self.name, command.message)
             case do.StartJobs():
                 self._start_jobs(command)
             case do.StartInstance():
@@ -198,7 +213,7 @@ class Node:
         """Tell the agent's machine; if the supervisor is away, a service's stub keeps the code until it is asked."""
         if self.host is None or self.processes.get(key) is not process:
             return
-        state, reason = _verdict(process.code)
+        state, reason = _verdict(process.code, self._muted)
         code = NO_EXIT_CODE if process.code is None else process.code
         if process.service:
             at_ms = process.started_ms if process.code is None else self._world.now_ms
@@ -233,9 +248,11 @@ class Node:
                 del self.processes[key]
 
 
-def _verdict(code: int | None) -> tuple[int, int]:
+def _verdict(code: int | None, shut_down: bool) -> tuple[int, int]:
     if code is None:
         return int(State.RUNNING), int(Reason.NONE)
     if code == 0:
         return int(State.FINISHED), int(Reason.EXITED)
+    if shut_down:
+        return int(State.KILLED), int(Reason.SHUTDOWN)
     return int(State.FAILED), int(Reason.EXITED if code > 0 else Reason.SIGNALED)

@@ -95,6 +95,9 @@ class Scene:
             if world.chance(faults.power_cut):
                 self.ledger.hit(node.known())
                 node.cut_power()
+            if world.chance(faults.take_down):
+                self.ledger.hit(node.known())
+                node.take_down()
             if world.chance(faults.partition):
                 ways = world.dice.choice(
                     [((name, "master"),), (("master", name),), ((name, "master"), ("master", name))]

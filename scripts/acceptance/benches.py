@@ -24,6 +24,12 @@ def figure(cases: Cases, case: str) -> float | None:
     return row["figure"] if row.get("verified") is True else None
 
 
+def ratio(cases: Cases, case: str) -> float | None:
+    """How many times its peer's figure that of a case is, where it was verified."""
+    row = cases.get(case, {})
+    return row["ratio"] if row.get("verified") is True else None
+
+
 def launch(context: Context) -> Iterator[Line]:
     """10,000 pods by the ordinary path, beside bare spawning, Ray tasks and HyperQueue."""
     cases, done = measured(context, "launch", 1800)

@@ -58,8 +58,12 @@ def fresh_clone(context: Context, path: Path) -> Path:
 def test_environ() -> dict[str, str]:
     """As .ci/run sets it: nothing may be skipped that is not listed, and the corpus is used where it is known."""
     environ = clean_environ() | {"ORCH_REQUIRE": "apt"}
-    corpus = Path(os.environ.get("ORCH_CORPUS") or ROOT.parent / "shared" / "corpus")
-    return environ | ({"ORCH_CORPUS": str(corpus.resolve())} if corpus.is_dir() else {})
+    return environ | ({"ORCH_CORPUS": str(corpus())} if corpus().is_dir() else {})
+
+
+def corpus() -> Path:
+    """Where the corpus is, or would be: ORCH_CORPUS, else beside this checkout."""
+    return Path(os.environ.get("ORCH_CORPUS") or ROOT.parent / "shared" / "corpus").resolve()
 
 
 def tested(context: Context, who: str, clone: Path, become: list[str], environ: dict[str, str]) -> Iterator[Line]:

@@ -171,6 +171,15 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_since(text)
 
 
+def test_a_stop_of_single_pods_is_told_with_their_indexes(world: World) -> None:
+    job = world.cluster.submit("/demo/job", cmd="sleep 9", count=3, cpus=0.1)
+    world.cluster.stop("demo_job.j1.1", wait=True, timeout=10)
+    told = [data for _, kind, data in past(world, "&type=job") if data["change"] == "pods stopped"]
+    (one,) = told
+    expected = {"job": job.number, "count": 1, "first": 1, "last": 1, "indexes": [1], "user": one["user"]}
+    assert {name: one[name] for name in expected} == expected and one["user"]
+
+
 def test_every_fact_of_the_frameworks_and_of_agents_is_told() -> None:
     """A new fact is either told, or named here as one that says nothing new."""
     from orch.api.facts import _TELL

@@ -7,6 +7,7 @@ import pytest
 
 from orch.master import offers as room
 from orch.model import messages as say
+from orch.model.codec import decode
 from orch.model.requests import DrainAgent
 from orch.model.states import State
 from tests.master.world import POD, TOTAL, Pass, Pod, Wish, World, accept_of, demand_of, i32, kinds, launched, only
@@ -235,11 +236,11 @@ def test_declined_agents_are_not_shown_for_a_while(far: World) -> None:
     assert far.tell(say.Decline("far", i32(0, 7, -1), refuse_ms=2_000)) == []
     more = far.pods("far", 2, request=(4000, 0, 0, 0, 0))
     [offer] = wish(far, more)
-    assert offer.full and offer.usable.tolist() == [0, 1]
+    assert (offer.full, offer.changed.tolist(), offer.usable.tolist()) == (False, [0], [0, 1])
     far.tell(say.Decline("far", i32(), refuse_ms=500))
     messages = far.until(far.now_ms + 2_000)
     [offer] = [message for message in messages if isinstance(message, say.OfferBatch)]
-    assert offer.full and offer.usable.tolist() == [1, 1]
+    assert (offer.full, offer.changed.tolist(), offer.usable.tolist()) == (False, [0], [1, 1])
 
 
 def test_an_agent_that_came_after_a_decline_is_shown(far: World) -> None:
@@ -250,6 +251,69 @@ def test_an_agent_that_came_after_a_decline_is_shown(far: World) -> None:
     assert only(messages, say.OfferBatch).usable.tolist() == [0, 0, 1]
     assert far.tell(say.Suppress("far")) == []
     assert only(far.tell(say.Revive("far")), say.OfferBatch).usable.tolist() == [1, 1, 1]
+
+
+def test_who_refused_all_that_there_is_is_not_asked_and_keeps_nothing_from_the_others(far: World) -> None:
+    wish(far, far.pods("far", 8))
+    assert far.tell(say.Decline("far", i32(), refuse_ms=2_000)) == []
+    ids = far.submit("services", 8, group="/other")
+    assert sorted(launched(far)) == ids
+    assert [offer.headroom[0, 0] for offer in far.framework("services").offers] == [8000]
+    world = World("services", agents=2, hosted=("services",), unreachable_ms=60_000)
+    world.tell(say.Subscribe("far"))
+    wish(world, world.pods("far", 8))
+    assert world.tell(say.Decline("far", i32(0, 1), refuse_ms=2_000)) == []
+    ids = world.submit("services", 8, group="/other")
+    assert sorted(launched(world)) == ids
+    assert [send.to for send in world.sent if isinstance(send.message, say.OfferBatch)] == ["framework/far"]
+
+
+def test_changes_name_total_and_attributes_only_of_agents_that_have_others(far: World) -> None:
+    pods = far.pods("far", 3)
+    wish(far, pods)
+    far.tell(accept_of("far", [(pods[0], 0, 1)]))
+    far.register("a1", "again", (8000, 4096, 10_000, 0, 100), zone="z")
+    far.image_of("a1")
+    raw = decode(far.shown[-1].shown)
+    assert raw.rows.tolist() == [0, 1] and raw.named.tolist() == [1] and raw.attributes == [{"zone": "z"}]
+    far.tell(accept_of("far", [(pods[1], 0, 1)]))
+    assert len(wish(far, far.pods("far", 4))) == 1
+    raw = decode(far.shown[-1].shown)
+    assert (raw.since > 0, raw.rows.tolist(), raw.named.tolist()) == (True, [0], [])
+
+
+def test_frameworks_that_saw_the_same_are_sent_the_same_bytes(far: World) -> None:
+    far.tell(say.Subscribe("farther"))
+    for name in ("far", "farther"):
+        far.tell(say.Suppress(name))
+        far.tell(demand_of(name, far.pods(name, 1, group=f"/{name}", request=SMALL), {}))
+    far.master.frameworks.by_name["far"].suppressed = False
+    far.tell(say.Revive("farther"))
+    first, second = far.shown
+    assert first.shown == second.shown and (first.groups, second.groups) == (["/far"], ["/farther"])
+
+
+def test_answers_of_frameworks_elsewhere_are_gathered_before_the_next_round(far: World) -> None:
+    names = ("far", "far2", "far3")
+    pods = {}
+    for name in names:
+        far.tell(say.Subscribe(name))
+        far.tell(say.Suppress(name))
+        pods[name] = far.pods(name, 8, group=f"/{name}")
+        far.tell(demand_of(name, pods[name], {}))
+    for name in names:
+        far.master.frameworks.by_name[name].suppressed = False
+    assert kinds(far.tell(say.Revive("far3"))) == ["OfferBatch"] * 3
+    assert kinds(far.tell(say.Decline("far", i32()))) == []
+    assert kinds(far.tell(accept_of("far2", [(pods["far2"][0], 0, 1)]))) == ["LaunchBatch", "AcceptResult"]
+    last = far.tell(accept_of("far3", [(pods["far3"][0], 1, 1)]))
+    assert kinds(last) == ["LaunchBatch", "AcceptResult", "OfferBatch", "OfferBatch"]
+    assert kinds(far.tell(accept_of("far2", [(pods["far2"][1], 0, 1)]))) == ["LaunchBatch", "AcceptResult"]
+    assert "OfferBatch" not in kinds(far.until(far.now_ms + room.GATHER_MS - 1))
+    before = len(far.sent)
+    far.until(far.now_ms + 1)
+    again = [send.to for send in far.sent[before:] if isinstance(send.message, say.OfferBatch)]
+    assert again == ["framework/far2"]
 
 
 def test_a_framework_that_starts_again_wants_nothing_and_has_no_offer(far: World) -> None:

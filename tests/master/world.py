@@ -4,6 +4,7 @@ and a follower that sees only the records and must stay equal.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from orch.model.ids import first_id
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.resources import R
 from orch.model.states import FIRST_TERMINAL, State
+from orch.placement.offered import FarOffers
 
 TOTAL = (4000, 4096, 10_000, 0, 100)
 POD = (1000, 512, 0, 0, 0)
@@ -239,6 +241,9 @@ class World:
         self.sent: list[Send] = []
         self.replies: list[Reply] = []
         self.seqs: dict[str, int] = {}
+        self.far: dict[str, FarOffers] = {}
+        """What frameworks elsewhere have been shown; only their offers are sent as changes."""
+        self.shown: list[say.OfferChanges] = []
         self._next = 0
         self._start()
         for number in range(agents):
@@ -273,12 +278,27 @@ class World:
         for outgoing in self.host.take_commands():
             command = outgoing.command
             if isinstance(command, Send):
-                self.sent.append(Send(command.to, decode(encode(command.message))))
+                self.sent.append(Send(command.to, self._as_seen(command.to, decode(encode(command.message)))))
             else:
                 assert isinstance(command, Reply)
                 self.replies.append(command)
         self.host.check()
         self._follow(records)
+
+    def _as_seen(self, to: str, message: Any) -> Any:
+        """A message as its receiver sees it: changes are a whole offer, which must be what the master has."""
+        if not isinstance(message, say.OfferChanges):
+            return message
+        self.shown.append(message)
+        offer = self.far.setdefault(to, FarOffers()).take(message)
+        agents = self.master.agents
+        assert offer.names == agents.names and offer.attributes == agents.attributes
+        columns = {name: getattr(offer, name).copy() for name in ("free", "total", "usable", "sessions")}
+        usable = agents["usable"].copy()
+        usable[message.hidden] = 0
+        for name, column in {**agents_shown(agents), "usable": usable}.items():
+            assert np.array_equal(columns[name], column), name
+        return dataclasses.replace(offer, **columns)
 
     def _follow(self, records: list[Record]) -> None:
         whole = encode(self.host.snapshot(soft=True))
@@ -410,6 +430,10 @@ class World:
         agents = self.master.agents
         amounts: list[int] = agents["free"][agents.by_name[name]].tolist()
         return amounts
+
+
+def agents_shown(agents: Any) -> dict[str, np.ndarray]:
+    return {"free": agents["free"], "total": agents["total"], "sessions": agents["session"]}
 
 
 def only(messages: Sequence[Any], kind: type) -> Any:

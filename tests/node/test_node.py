@@ -165,9 +165,7 @@ def test_a_launch_that_comes_twice_runs_once_and_the_next_attempt_runs_again() -
 
 
 def test_a_pod_serves_on_its_port_with_its_sidecar_and_its_health_is_told() -> None:
-    server = (
-        "exec " + PYTHON + " -m http.server $ENDPOINT_HTTP --bind 127.0.0.1 --directory $MESOS_SANDBOX/shared"
-    )
+    server = "exec " + PYTHON + " -m http.server $ENDPOINT_HTTP --bind 127.0.0.1 --directory $MESOS_SANDBOX/shared"
     check = HealthTemplate("http", endpoint=0, delay_ms=50, interval_ms=50, timeout_ms=2000)
     command = HealthTemplate("command", shell="test -e shared/now", delay_ms=10, interval_ms=50, timeout_ms=2000)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orch.model.messages import OfferBatch
+from orch.model.codec import encode
+from orch.model.messages import OfferBatch, OfferChanges, OfferRows
 from orch.placement import Demand
-from orch.placement.offered import Offered, most_pods, rows_by_group
+from orch.placement.offered import FarOffers, Offered, most_pods, rows_by_group
 
 EMPTY = np.empty(0, dtype=np.int32)
 
@@ -56,6 +58,55 @@ def test_what_was_refused_is_free_again_with_the_next_offer() -> None:
     assert cluster.columns()[0][0, 0] == 0
     offered.refuse(np.zeros(1, dtype=np.int32))
     assert offered.update(offer([HALF], [FULL])).columns()[0].tolist() == [HALF]
+
+
+def changes(since: int, generation: int, free: dict[int, list[int]], agents: int = 2, hidden: Any = ()) -> OfferChanges:
+    rows, none = np.array(list(free), dtype=np.int32), [] if since else list(free)
+    shown = OfferRows(
+        generation=generation,
+        since=since,
+        agents=agents,
+        rows=rows,
+        free=np.array(list(free.values()), dtype=np.int32).reshape(-1, 5),
+        usable=np.ones(len(rows), dtype=np.uint8),
+        sessions=rows.astype(np.int64) + 10 * generation,
+        named=np.array(none, dtype=np.int32),
+        total=np.array([FULL] * len(none), dtype=np.int32).reshape(-1, 5),
+        attributes=[{"n": str(row)} for row in none],
+        names=[f"a{row}" for row in none],
+    )
+    return OfferChanges(encode(shown), np.array(hidden, dtype=np.int32), ["/"], np.ones((1, 5), dtype=np.int64))
+
+
+def test_changes_are_applied_to_what_was_shown_before() -> None:
+    far = FarOffers()
+    first = far.take(changes(0, 3, {0: FULL, 1: HALF}))
+    assert first.full and first.changed.tolist() == [0, 1] and first.names == ["a0", "a1"]
+    assert first.free.tolist() == [FULL, HALF] and first.total.tolist() == [FULL, FULL]
+    second = far.take(changes(3, 5, {1: FULL}, hidden=[0]))
+    assert (second.full, second.changed.tolist(), second.usable.tolist()) == (False, [0, 1], [0, 1])
+    assert second.free.tolist() == [FULL, FULL] and second.sessions.tolist() == [30, 51]
+    third = far.take(changes(5, 6, {}))
+    assert third.changed.tolist() == [0] and third.usable.tolist() == [1, 1]
+
+
+def test_a_doubled_offer_changes_nothing_and_a_lost_one_is_told() -> None:
+    far = FarOffers()
+    far.take(changes(0, 3, {0: FULL, 1: HALF}))
+    for _ in range(2):
+        assert far.take(changes(3, 5, {1: FULL})).free.tolist() == [FULL, FULL]
+    with pytest.raises(ValueError, match="since generation 6, and the last one seen is of 5; send Revive"):
+        far.take(changes(6, 7, {1: HALF}))
+    assert far.take(changes(5, 7, {1: HALF})).free.tolist() == [FULL, HALF]
+
+
+def test_a_new_image_replaces_everything_also_of_a_younger_master() -> None:
+    far = FarOffers()
+    far.take(changes(0, 9, {0: FULL, 1: HALF}, hidden=[1]))
+    image = far.take(changes(0, 2, {0: HALF}, agents=1))
+    assert image.names == ["a0"] and image.free.tolist() == [HALF] and far.generation == 2
+    longer = far.take(changes(2, 3, {2: HALF}, agents=3))
+    assert longer.free.tolist() == [HALF, [0] * 5, HALF] and longer.usable.tolist() == [1, 0, 1]
 
 
 @given(

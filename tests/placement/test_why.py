@@ -69,15 +69,19 @@ def test_the_dictionary_is_what_the_surfaces_show() -> None:
         "ruled_out": [{"predicate": "cpus", "agents": 1}, {"predicate": "mem", "agents": 1}],
         "nearest": {"agent": "a1", "resource": "cpus", "asked": 0.1, "free": 0.05},
         "never": False,
+        "change": {"predicate": "cpus", "agent": "a1", "less": 0.05},
         "sentence": "2 agents: 1 has too few cpus (asked 0.1, most on one agent: 0.05), 1 has too little mem "
-        "(asked 64 MiB, most on one agent: 32 MiB); nearest is a1 with 0.05 of 0.1 cpus free",
+        "(asked 64 MiB, most on one agent: 32 MiB); nearest is a1 with 0.05 of 0.1 cpus free; with 0.05 less cpus it "
+        "would fit on a1",
     }
 
 
 def test_agents_are_named_by_a_function_or_left_as_rows() -> None:
     found = why([2000, 0, 0, 0, 0], [UNIT, [2000, 0, 0, 0, 0]], free=[UNIT, [1500, 0, 0, 0, 0]])
-    assert found.sentence(lambda row: f"node-{row}").endswith("nearest is node-1 with 1.5 of 2 cpus free")
-    assert found.sentence().endswith("nearest is agent 1 with 1.5 of 2 cpus free")
+    assert found.sentence(lambda row: f"node-{row}").endswith(
+        "nearest is node-1 with 1.5 of 2 cpus free; with 0.5 less cpus it would fit on node-1"
+    )
+    assert found.sentence().endswith("1.5 of 2 cpus free; with 0.5 less cpus it would fit on agent 1")
     shown = found.to_dict()["nearest"]
     assert shown == {"agent": 1, "resource": "cpus", "asked": 2, "free": 1.5}
 
@@ -85,11 +89,12 @@ def test_agents_are_named_by_a_function_or_left_as_rows() -> None:
 @pytest.mark.parametrize(
     ("usable", "allowed", "sentence"),
     [
-        ([0, 0], None, "2 agents: 2 are drained or unreachable; nearest is agent 0, which is drained or unreachable"),
+        ([0, 0], None, "2 agents: 2 are drained or unreachable; nearest is agent 0, which is drained or unreachable; "
+         "it would fit once agent 0 is usable"),
         ([1, 0], [0, 1], "2 agents: 1 is drained or unreachable, 1 does not match its constraints; "
-         "nearest is agent 0, which does not match its constraints"),
+         "nearest is agent 0, which does not match its constraints; it would fit once agent 1 is usable"),
         ([1, 1], [0, 0], "2 agents: 2 do not match its constraints; "
-         "nearest is agent 0, which does not match its constraints"),
+         "nearest is agent 0, which does not match its constraints; it would fit without its constraints, on agent 0"),
         ([1, 0], None, "2 agents: 1 is drained or unreachable, 1 would hold it"),
     ],
 )  # fmt: skip
@@ -99,7 +104,10 @@ def test_the_sentence_of_drained_agents_and_constraints(usable: list[int], allow
 
 def test_one_agent_needs_no_nearest_in_the_sentence() -> None:
     found = why([1000, 0, 0, 0, 20], [[1000, 0, 0, 0, 30]], free=[[1000, 0, 0, 0, 10]])
-    assert found.sentence() == "1 agent: 1 has too few ports (asked 20, most on one agent: 10)"
+    assert (
+        found.sentence()
+        == "1 agent: 1 has too few ports (asked 20, most on one agent: 10); with 10 less ports it would fit on agent 0"
+    )
 
 
 def test_no_agents_is_not_never() -> None:
@@ -165,7 +173,7 @@ def test_further_resources_have_numbers_for_names() -> None:
 
 def test_every_reason_has_a_sentence() -> None:
     assert sorted(SENTENCES) == sorted(Reason)
-    assert len(PREDICATES) == 2 + len([reason for reason in Reason if reason.name.startswith("TOO_FEW")])
+    assert len(PREDICATES) == 4 + len([reason for reason in Reason if reason.name.startswith("TOO_FEW")])
 
 
 @pytest.mark.parametrize(
