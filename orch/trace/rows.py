@@ -98,6 +98,8 @@ def openb_pod_rows(path: Path) -> PodRows:
 
 def is_own(path: Path) -> bool:
     """Whether a list has orch's layout, or that of openb. Raises TraceError where it has neither."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TraceError(path, "is a pipe or a device, and is read more than once: a file, please")
     columns = header(path)
     if not columns:
         raise TraceError(path, "is empty: a header and rows, please (docs/simulate.md)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,12 @@ def test_a_pod_list_that_is_none_says_so(tmp_path: Path, name: str, content: byt
     with pytest.raises(TraceError) as raised:
         read_pods(path, read_agents(NODES))
     assert problem in str(raised.value) and str(path) in str(raised.value)
+
+
+def test_a_pipe_is_refused_before_half_of_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pods.csv")
+    with pytest.raises(TraceError, match="is a pipe or a device"):
+        read_pods(tmp_path / "pods.csv", read_agents(NODES))
 
 
 @pytest.mark.parametrize(
