@@ -151,7 +151,8 @@ static void orch_rules_offer(orch_rules *r, int64_t rows, const uint8_t *state, 
         orch_counter *c = r->rule[i].counter;
         if (r->rule[i].operator_ != ORCH_LEAST || c->offered_for == mask + 1)
             continue;
-        memset(c->offered, 0, (size_t)c->values);
+        if (c->values > 0) /* else there are no flags, and memset may not be given a null pointer */
+            memset(c->offered, 0, (size_t)c->values);
         for (int64_t row = 0; row < rows; row++)
             if (state[row] == ORCH_USABLE && c->codes[row] >= 0 && (allowed == NULL || allowed[row]))
                 c->offered[c->codes[row]] = 1;

@@ -34,7 +34,8 @@ def main() -> int:
         build = [sys.executable, "setup.py", "-q", "build_ext", "-i"]
         if subprocess.run(build, cwd=copy, env=environ, check=False).returncode:
             return 1
-        command = [sys.executable, "-m", "pytest", "-q", *(sys.argv[1:] or TESTS)]
+        # -s: what a sanitizer says before it ends the process would be lost in what pytest has captured.
+        command = [sys.executable, "-m", "pytest", "-q", "-s", *(sys.argv[1:] or TESTS)]
         return subprocess.run(command, cwd=copy, env={**environ, **runtime()}, check=False).returncode
 
 
