@@ -104,7 +104,8 @@ def _job_stopped(fact: facts_batch.JobStopped, host: Host, names: Names) -> Iter
 
 
 def _pods_stopped(fact: facts_batch.PodsStopped, host: Host, names: Names) -> Iterator[Told]:
-    indexes = fact.ids - reads.batch_of(host).ledger.jobs["first_id"][reads.batch_of(host).ledger.jobs.at(fact.job)]
+    jobs = reads.batch_of(host).ledger.jobs
+    indexes = fact.ids - jobs["first_id"][jobs.at(fact.job)]
     yield "job", {"job": fact.job, "change": "pods stopped", **_listed(indexes), "user": fact.user}
 
 

@@ -84,12 +84,9 @@ def submit(machine: Batch, now_ms: int, event: SubmitJob) -> None:
 
 def stop(machine: Batch, now_ms: int, event: StopJob) -> None:
     """Launch no more of a job, and stop what runs of it. A second time does nothing more."""
-    if machine.answered_before(event):
-        return
     ledger = machine.ledger
-    at = ledger.jobs.at(event.job)
-    if at < 0:
-        machine.refuse(now_ms, event, _no_job(event.job))
+    at = _job_at(machine, now_ms, event)
+    if at is None:
         return
     if ledger.jobs["finished_ms"][at] or ledger.jobs["stopped"][at]:
         machine.answer(now_ms, event, {"job": event.job})
@@ -107,12 +104,9 @@ def stop(machine: Batch, now_ms: int, event: StopJob) -> None:
 
 def stop_pods(machine: Batch, now_ms: int, event: StopPods) -> None:
     """Launch these pods of a job no more, and stop those that run. What has ended already stays as it is."""
-    if machine.answered_before(event):
-        return
     ledger = machine.ledger
-    at = ledger.jobs.at(event.job)
-    if at < 0:
-        machine.refuse(now_ms, event, _no_job(event.job))
+    at = _job_at(machine, now_ms, event)
+    if at is None:
         return
     indexes, count = np.unique(event.indexes), int(ledger.jobs["count"][at])
     if len(indexes) and not 0 <= indexes[0] <= indexes[-1] < count:
@@ -140,11 +134,8 @@ def stop_pods(machine: Batch, now_ms: int, event: StopPods) -> None:
 
 def forget(machine: Batch, now_ms: int, event: ForgetJob) -> None:
     """Take a finished job out of the tables."""
-    if machine.answered_before(event):
-        return
-    at = machine.ledger.jobs.at(event.job)
-    if at < 0:
-        machine.refuse(now_ms, event, _no_job(event.job))
+    at = _job_at(machine, now_ms, event)
+    if at is None:
         return
     if not machine.ledger.jobs["finished_ms"][at]:
         left = int(machine.ledger.jobs["count"][at] - machine.ledger.jobs.ended()[at])
@@ -213,8 +204,16 @@ def _forget_oldest(machine: Batch, now_ms: int) -> None:
         forget_jobs(machine, now_ms, leaving, "", "")
 
 
-def _no_job(number: int) -> OrchError:
-    return NotFoundError(f"there is no job {number}: it was never submitted, or has been forgotten since it finished")
+def _job_at(machine: Batch, now_ms: int, event: StopJob | StopPods | ForgetJob) -> int | None:
+    """Where the job of a request stands; None where the request is answered: by its key, or as there is no such job."""
+    if machine.answered_before(event):
+        return None
+    at = machine.ledger.jobs.at(event.job)
+    if at < 0:
+        text = f"there is no job {event.job}: it was never submitted, or has been forgotten since it finished"
+        machine.refuse(now_ms, event, NotFoundError(text))
+        return None
+    return at
 
 
 def _refusal(machine: Batch, event: SubmitJob) -> OrchError | None:

@@ -241,6 +241,8 @@ def test_a_pod_of_a_job_is_stopped_and_the_others_go_on(world: World) -> None:
     send(
         world, "POST", "/v2/jobs", json={"id": "/demo/job", "cmd": "sleep 9", "cpus": 0.1, "instances": 3, "retries": 2}
     )
+    smaller = send(world, "DELETE", "/v2/instances/demo_job.j1.1?scale=true")
+    assert smaller.status_code == 400 and "scale is for services" in smaller.json()["detail"]
     answer = send(world, "DELETE", "/v2/instances/demo_job.j1.1")
     assert answer.status_code == 202 and answer.json()["reason"] == "STOPPED_BY_USER"
     ended = send(world, "GET", "/v2/instances/demo_job.j1.1/wait?for=terminal&timeout=10").json()["instance"]

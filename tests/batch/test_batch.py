@@ -184,6 +184,7 @@ def test_a_stop_of_pods_that_a_job_does_not_have_is_refused(rig: Rig) -> None:
         refusal = rig.refused(StopPods, job=number, indexes=np.array([index], dtype=np.int64))
         assert refusal["status"] == 404
     assert "has pods 0 to 1" in refusal["detail"]
+    assert rig.ask(StopPods, job=1, indexes=np.array([], dtype=np.int64)) == {"job": 1, "stopped": 0}
 
 
 def test_a_job_ends_when_the_last_pods_that_wait_are_stopped() -> None:

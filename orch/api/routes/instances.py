@@ -16,7 +16,7 @@ from orch.api.room import Room
 from orch.api.routes.common import Key, Offset, Story, TheRoom, TimeoutMs, answer
 from orch.api.schemas import InstanceShape, WaitedInstance
 from orch.api.story import story as told
-from orch.model.errors import NotFoundError, OrchError
+from orch.model.errors import NotFoundError, OrchError, UsageError
 from orch.model.requests import KillInstances, StopPods
 from orch.model.states import TERMINAL
 
@@ -124,6 +124,8 @@ async def kill(
 ) -> Response:
     """Its service starts another in its place. A pod of a job gets no further attempt; the others go on."""
     found = instance_or_404(room, id)
+    if scale and found.get("job") is not None:
+        raise UsageError(f"{found['name']} is a pod of job {found['job']}; scale is for services. Leave it out.")
     one = np.array([found["number"] if found.get("job") is None else found["index"]], dtype=np.int64)
     if found.get("job") is not None:
         await room.call("batch", lambda stamp: StopPods(**stamp, job=found["job"], indexes=one), request)
