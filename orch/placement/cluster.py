@@ -252,6 +252,8 @@ class Cluster:
         return mask, np.where(selectors == 0, np.int32(-1), selectors)
 
 
-def explain(request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1) -> Why:
-    """`Cluster.explain` over columns, for a single question. See `Cluster` for shapes, units and errors."""
-    return Cluster(free, total, usable).explain(request, allowed, gang)
+def explain(
+    request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1, rules: Rules | None = None
+) -> Why:
+    """`Cluster.explain` over columns, for a single question; rules: those of shape 0. See `Cluster` for the rest."""
+    return Cluster(free, total, usable).explain(request, allowed, gang, rules)
