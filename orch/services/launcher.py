@@ -14,7 +14,7 @@ from orch.model.ids import parent_group
 from orch.model.messages import EMPTY_I32, EMPTY_I64, I32, I64, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty
 from orch.model.resources import R
-from orch.placement import Cluster
+from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
 from orch.placement.offered import Offered, most_pods, rows_by_group
 from orch.services import constraints, host_ports
@@ -48,8 +48,8 @@ class InFlight:
 class Launcher:
     """Which services miss how many instances, and accepts on their way."""
 
-    def __init__(self, registry: Registry, framework: str) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, framework: str, policy: str) -> None:
+        self._registry, self._policy = registry, policy
         self._framework = framework
         self._missing: dict[str, int] = {}
         self._offered = Offered()
@@ -143,6 +143,7 @@ class Launcher:
             most_pods(requests, missing, gangs, room),
             gangs,
             _priorities(services),
+            [POLICIES[service.spec.template.policy or self._policy] for service in services],
         )
         coming = [(self._registry.services[part.path], row) for part in before for row in part.agents.tolist()]
         agents = Agents(offer.attributes, offer.names)
