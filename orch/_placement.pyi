@@ -78,7 +78,7 @@ class Index:
         requests: _Int32,
         mask_row: _Int32,
         allowed: _UInt8,
-        policy: int,
+        policy: _UInt8,
         headroom: _Int64 | None,
         agent: _Int32,
         reason: _UInt8,

@@ -316,13 +316,13 @@ cdef class Index:
 
     def match(self, const int64_t[::1] sequence, const int32_t[::1] shape, const int32_t[::1] count,
               const int32_t[::1] gang, const int64_t[::1] offset, const int32_t[:, ::1] requests,
-              const int32_t[::1] mask_row, const uint8_t[:, ::1] allowed, int policy, headroom,
+              const int32_t[::1] mask_row, const uint8_t[:, ::1] allowed, const uint8_t[::1] policy, headroom,
               int32_t[::1] agent, uint8_t[::1] reason, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
               const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
         """Place the demand's rows in `sequence`; fills agent[P], reason[P], placed[D], why[<=D]. Returns whys filled.
 
         requests int32[S, LANES]; mask_row int32[S]: the shape's row of allowed uint8[K, N], -1: any agent.
-        headroom: int64[LANES] or None. held_rows, held: what `hold` took for this match, for the whys.
+        policy uint8[D]. headroom: int64[LANES] or None. held_rows, held: what `hold` took for this match, for the whys.
         """
         cdef int64_t i, d, o, z, want, got, room, whys = 0, epoch = 0
         cdef int32_t s, g
@@ -345,9 +345,7 @@ cdef class Index:
         with nogil:
             self._refresh()
             agents = self._agents(held_rows, held)
-            ground = self._ground(policy)
-            if policy == BEST_FIT:
-                self._build()
+            ground = self._ground(BEST_FIT)
             for i in range(sequence.shape[0]):
                 d = sequence[i]
                 if i + 2 * AHEAD < sequence.shape[0]:  # rows lie anywhere in memory
@@ -365,6 +363,9 @@ cdef class Index:
                 request = &requests[s, 0]
                 mask = &allowed[mask_row[s], 0] if mask_row[s] >= 0 and self.rows > 0 else NULL
                 want = self._within(&left[0], request, count[d]) if limited else count[d]
+                ground.policy = policy[d]
+                if policy[d] == BEST_FIT:
+                    self._build()
                 if any_rules:
                     rule = &ruled if rules.view(s, &ruled) else NULL
                 if rule != NULL:
@@ -374,9 +375,11 @@ cdef class Index:
                     if g > 1:
                         # A gang is of equal pods, so it fits where their number does: nothing has to be undone.
                         want = orch_room(&agents, request, mask, want) // g * g
-                    got = self._fill(policy, request, mask, want, &agent[o])
+                    got = self._fill(policy[d], request, mask, want, &agent[o])
                 if got < 0:
                     self._no_memory()
+                if policy[d] != BEST_FIT and got > 0:
+                    self._reorder(&agent[o], got)
                 placed[d] = got
                 epoch += got
                 for lane in range(self.dims):
@@ -398,9 +401,20 @@ cdef class Index:
                 for z in range(o + got, o + count[d]):
                     agent[z] = -1
                 whys += 1
-            if policy != BEST_FIT and epoch > 0:
-                self.order_ok = False
         return whys
+
+    cdef void _reorder(self, const int32_t* rows, int64_t count) noexcept nogil:
+        """These agents were charged beside the order: they get their places anew, or all do at the next best fit."""
+        cdef int64_t i
+        if not self.order_ok:
+            return
+        if count > self.rows // 4:
+            self.order_ok = False
+            return
+        for i in range(count):
+            if i == 0 or rows[i] != rows[i - 1]:
+                self._leave(rows[i])
+                self._enter(rows[i])
 
     cdef int64_t _within(self, const int64_t* left, const int32_t* request, int64_t want) noexcept nogil:
         """How many such pods the headroom holds, at most `want`."""

@@ -39,6 +39,7 @@ from orch.model.messages import (
     UpdateBatch,
 )
 from orch.model.reasons import NO_EXIT_CODE, Reason
+from orch.model.specs.reader import TemplateReader
 from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 
@@ -68,6 +69,7 @@ class Agent(Machine):
         self.instances = Instances()
         self.several: dict[tuple[int, int], Instance] = {}
         self._due = Due(self.several)
+        self._reader = TemplateReader()
         self._range = ports
         self.ports: dict[int, Ports] = {}
         """By place in the fleet, of those that have given some out; 0 for an agent alone."""
@@ -146,7 +148,7 @@ class Agent(Machine):
             return
         ids, attempts = event.ids[new], event.attempts[new]
         payload = event.payload if len(new) == len(event.ids) else payloads.take(event.payload, new)
-        templates = {number: Template.from_wire(wire) for number, wire in payload.templates.items()}
+        templates = {number: self._reader.read(wire) for number, wire in payload.templates.items()}
         several = _by_template(payload, {number: int(_is_several(one)) for number, one in templates.items()}) > 0
         grace = {number: max(c.grace_ms for c in one.containers) for number, one in templates.items()}
         self.story_book.note(now_ms, "taken", ids, f"launch {event.seq} of session {event.session}", attempt=attempts)
@@ -179,7 +181,8 @@ class Agent(Machine):
     def _apply_taken(self, fact: Taken) -> None:
         rows = self.instances.add(fact.ids, fact.attempts, fact.grace_ms, fact.at_ms)
         for at, launch in enumerate(fact.instances):
-            instance = Instance(int(fact.ids[at]), int(fact.attempts[at]), dict(launch))
+            template = self._reader.read(launch["template"])
+            instance = Instance(int(fact.ids[at]), int(fact.attempts[at]), dict(launch), template)
             self.several[instance.id, instance.attempt] = instance
             self.instances["several"][rows[at]] = True
             self._ports(instance.launch).hold(instance.ports)
@@ -434,7 +437,7 @@ class Agent(Machine):
         """Become what `snapshot` gave."""
         self.instances.restore(image["instances"])
         for number, attempt, launch in image["several"]:
-            instance = Instance(number, attempt, launch)
+            instance = Instance(number, attempt, launch, self._reader.read(launch["template"]))
             self.several[number, attempt] = instance
             self._ports(instance.launch).hold(instance.ports)
 

@@ -40,10 +40,9 @@ class Container:
 class Instance:
     """The containers of one launch, and its verdict."""
 
-    def __init__(self, id: int, attempt: int, launch: dict[str, Any]) -> None:
+    def __init__(self, id: int, attempt: int, launch: dict[str, Any], template: Template) -> None:
         self.id, self.attempt = id, attempt
-        self.launch = launch
-        self.template = Template.from_wire(launch["template"])
+        self.launch, self.template = launch, template
         self.containers = [Container() for _ in self.template.containers]
         self.failure: tuple[int, int, int] | None = None
         """(state, exit code, reason) of what took the instance down."""

@@ -100,6 +100,7 @@ class Cluster:
         gpus: int | None = None,
         gang: int | None = None,
         priority: int | None = None,
+        policy: str | None = None,
         attempts: int = 1,
         timeout: float | None = None,
         grace: float | None = None,
@@ -117,8 +118,8 @@ class Cluster:
         """
         options = {
             "cmd": cmd, "argv": argv, "env": env, "cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus, "gang": gang,
-            "priority": priority, "attempts": attempts, "timeout": timeout, "grace": grace, "user": user, "labels":
-            labels, "now": now,
+            "priority": priority, "policy": policy, "attempts": attempts, "timeout": timeout, "grace": grace, "user":
+            user, "labels": labels, "now": now,
         }  # fmt: skip
         return Job(self, await self._run(jobs.submit(self._wire, path, each, count, key, options)))
 

@@ -22,9 +22,10 @@ from orch.model.ids import FRAMEWORK_SHIFT, framework_of, parse_instance_name
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
-from orch.services import constraints, host_ports
+from orch.services import constraints
 from orch.services import views as service_views
 from orch.services.attributes import Agents
+from orch.services.constraints import Limits
 from orch.services.machine import Services
 from orch.services.service import Service, Spec
 
@@ -280,10 +281,10 @@ def service_waiting(host: Host, path: str) -> dict[str, Any] | None:
     return service_views.waiting(services_of(host), path, int(time.time() * 1000))
 
 
-def service_allowed(host: Host, path: str) -> NDArray[np.uint8] | None:
-    """uint8[N]: agents that its constraints allow one more instance on; None where it has none."""
+def service_limits(host: Host, path: str) -> Limits:
+    """What its constraints say of one more instance, for `placement.explain`."""
     columns = master_views.columns(master_of(host))
-    return service_views.allowed(services_of(host), path, columns.attributes, columns.names, columns.usable)
+    return service_views.limits(services_of(host), path, columns.attributes, columns.names)
 
 
 def port_sentence(host: Host, template: Template) -> str:
@@ -294,14 +295,12 @@ def port_sentence(host: Host, template: Template) -> str:
     return service_views.port_sentence(template.path, template, attributes, [""] * len(attributes))
 
 
-def template_allowed(host: Host, template: Template) -> NDArray[np.uint8] | None:
-    """As `service_allowed`, for a spec that is not submitted."""
-    if not template.constraints and not host_ports.of(template):
-        return None
+def template_limits(host: Host, template: Template) -> Limits:
+    """As `service_limits`, for a spec that is not submitted."""
     columns = master_views.columns(master_of(host))
     unborn = Service(template.path, "", 1, template.instances, 0, 0, specs={1: Spec(1, 0, {}, {}, template)})
-    agents = Agents(columns.attributes, columns.names, columns.usable)
-    return constraints.allowed(services_of(host).registry, unborn, agents)
+    agents = Agents(columns.attributes, columns.names)
+    return constraints.limits(services_of(host).registry, [unborn], agents)
 
 
 def _service(found: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import needs_sentence
 from orch.services import host_ports
+from orch.services.constraints import Limits
 
 TOLD_FAILURES = 3
 """Pods that ended badly and are told one by one."""
@@ -31,8 +32,8 @@ _ON_THE_WAY = (State.STAGING.name, State.STARTING.name)
 
 def of_template(host: Host, template: Template) -> dict[str, Any]:
     """For a spec that is not submitted yet: whether it would fit now."""
-    allowed = reads.template_allowed(host, template)
-    found = _explained(host, template.path, list(template.request), max(template.gang, 1), allowed)
+    limits = reads.template_limits(host, template)
+    found = _explained(host, template.path, list(template.request), max(template.gang, 1), limits)
     if template.needs:
         return _needs(found, needs_sentence(template.path, template.needs))
     return _with_ports(host, template, found)
@@ -59,11 +60,11 @@ def _of_job(host: Host, job: dict[str, Any], identity: Any = None) -> dict[str, 
     identity = job["id"] if identity is None else identity
     shapes = reads.job_waiting(host, job["job"])
     if not shapes:
-        found = _explained(host, identity, job["request"], max(job["gang"], 1), None)
+        found = _explained(host, identity, job["request"], max(job["gang"], 1))
         sentence = _nothing_waits(f"job {job['job']}", job) + _failures(host, job["job"])
         return {**found, "waiting": None, "sentence": sentence}
     shape = shapes[0]
-    found = _explained(host, identity, shape["request"], shape["gang"], None)
+    found = _explained(host, identity, shape["request"], shape["gang"])
     found["count"] = sum(one["count"] for one in shapes)
     if shape["sentence"]:
         return _needs(found, shape["sentence"])
@@ -74,8 +75,8 @@ def _of_service(host: Host, service: dict[str, Any], identity: Any = None) -> di
     identity = service["id"] if identity is None else identity
     waiting = reads.service_waiting(host, service["id"])
     template = reads.service_template(host, service["id"])
-    allowed = reads.service_allowed(host, service["id"])
-    found = _explained(host, identity, list(template.request), 1, allowed)
+    limits = reads.service_limits(host, service["id"])
+    found = _explained(host, identity, list(template.request), 1, limits)
     if waiting is None:
         return {**found, "waiting": None, "sentence": _service_sentence(service)}
     found["count"] = waiting["count"]
@@ -96,18 +97,22 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
         assert job is not None
         if row["state"] == State.SCHEDULED.name and not job["stopped"]:
             return _of_job(host, job, row["name"])
-        found = _explained(host, row["name"], job["request"], max(job["gang"], 1), None)
+        found = _explained(host, row["name"], job["request"], max(job["gang"], 1))
     else:
         request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
-        found = _explained(host, row["name"], request, 1, None)
+        found = _explained(host, row["name"], request, 1)
     waiting = "launch" if row["state"] in _ON_THE_WAY else None
     return {**found, "waiting": waiting, "sentence": _instance_sentence(row)}
 
 
-def _explained(host: Host, identity: Any, request: list[int] | None, gang: int, allowed: Any) -> dict[str, Any]:
+def _explained(
+    host: Host, identity: Any, request: list[int] | None, gang: int, limits: Limits = (None, None)
+) -> dict[str, Any]:
     columns = _columns(host)
     asked = np.array(request if request is not None else [0] * columns.total.shape[1], dtype=np.int32)
-    why = placement.explain(asked, columns.free, columns.total, columns.usable, allowed, gang)
+    rules, allowed = limits
+    mask = None if allowed is None else allowed[0]
+    why = placement.explain(asked, columns.free, columns.total, columns.usable, mask, gang, rules)
     found = why.to_dict(columns.names, id=identity)
     found["gang"], found["room"] = why.gang, why.room if gang > 1 else why.feasible
     if why.agents == 0:
@@ -126,7 +131,7 @@ def _with_ports(host: Host, template: Template, found: dict[str, Any]) -> dict[s
     never = reads.port_sentence(host, template)
     if never:
         return _needs(found, never)
-    if all(out["predicate"] != "constraint" for out in found["ruled_out"]):
+    if not any(out["predicate"].startswith("constraint") for out in found["ruled_out"]):
         return found
     asked = ", ".join(map(str, ports))
     hint = f"an agent must also give out host port {asked}, and have it free"

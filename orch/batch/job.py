@@ -30,6 +30,7 @@ class Job:
     priority: int
     env_off: I64
     env_blob: bytes
+    policy: str = ""
 
     def drop_payload(self) -> None:
         """The job has ended: nothing of it will be launched again."""

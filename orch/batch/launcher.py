@@ -19,6 +19,7 @@ from orch.model.messages import EMPTY_I32, I32, I64, Accept, Demand, OfferBatch,
 from orch.model.payload import empty, take_env
 from orch.model.resources import R
 from orch.model.states import State
+from orch.placement import POLICIES
 from orch.placement import Demand as Asked
 from orch.placement.offered import Offered, most_pods, rows_by_group
 
@@ -47,8 +48,8 @@ class Chosen:
 class Launcher:
     """Queues of waiting pods, and accepts on their way."""
 
-    def __init__(self, ledger: Ledger, framework: str) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, framework: str, policy: str) -> None:
+        self._ledger, self._policy = ledger, policy
         self._framework = framework
         self._pending: dict[int, Pending] = {}
         self._queues: dict[Key, Queue] = {}
@@ -122,7 +123,7 @@ class Launcher:
             both = np.sort(np.concatenate([waiting, ours]), kind="stable")
             assert np.array_equal(both, scheduled), f"job {job.number}: not what is SCHEDULED waits"
             for size, pods in [] if job.needs else self._pending[job.number].rows():
-                key = (parent_group(job.path), job.request, size, job.priority)
+                key = (parent_group(job.path), job.request, size, job.priority, job.policy)
                 totals[key] = totals.get(key, 0) + pods
         assert totals == {key: queue.total for key, queue in self._queues.items()}, "queues do not add up"
         for queue in self._queues.values():
@@ -133,7 +134,8 @@ class Launcher:
         if job.needs:
             return
         group = parent_group(job.path)
-        rows = {(group, job.request, size, job.priority): pods for size, pods in self._pending[job.number].rows()}
+        kind = job.priority, job.policy
+        rows = {(group, job.request, size, *kind): pods for size, pods in self._pending[job.number].rows()}
         for key in self._of_job.get(job.number, []):
             if key not in rows:
                 self._set(key, job.number, 0)
@@ -204,11 +206,12 @@ class Launcher:
         totals = np.array([queue.total for queue in queues], dtype=np.int64)
         counts = most_pods(requests, totals, gangs, headroom)
         priorities = np.array([queue.priority for queue in queues], dtype=np.int32)
+        policies = np.array([POLICIES[queue.policy or self._policy] for queue in queues], dtype=np.uint8)
         order = cluster.order(requests, Asked.of(np.arange(len(queues), dtype=np.int32), counts, gangs, priorities))
         found: list[Chosen] = []
         while len(order) and most > 0:
             rows, last, cut = _first_of(order, counts, gangs, most)
-            asked = Asked.of(rows, cut, gangs[rows], priorities[rows])
+            asked = Asked.of(rows, cut, gangs[rows], priorities[rows], policies[rows])
             match = cluster.match(requests, asked, headroom=headroom)
             placed = np.zeros(len(queues), dtype=np.int64)
             placed[rows] = match.placed

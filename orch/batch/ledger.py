@@ -73,6 +73,7 @@ class Ledger:
             priority=fact.priority,
             env_off=np.asarray(fact.env_off, dtype=np.int64),
             env_blob=fact.env_blob,
+            policy=template.get("policy", ""),
         )
         self.by_path.setdefault(fact.path, []).append(fact.job)
         self.jobs.add(

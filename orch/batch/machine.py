@@ -31,7 +31,7 @@ class Batch(Machine):
     """Jobs. kept_jobs, kept_pods: how many finished jobs, and pods of them, stay in the tables.
 
     The oldest go first, and the last one that finished stays, however large it is. stop_pods: how many pods are stopped
-    in one event.
+    in one event. policy: of jobs that name none.
     """
 
     name = "batch"
@@ -60,11 +60,17 @@ class Batch(Machine):
         facts.JobRequestAnswered: lambda self, fact: self.ledger.answered(fact),
     }
 
-    def __init__(self, kept_jobs: int = KEPT_JOBS, kept_pods: int = KEPT_PODS, stop_pods: int = SLICE_PODS) -> None:
+    def __init__(
+        self,
+        kept_jobs: int = KEPT_JOBS,
+        kept_pods: int = KEPT_PODS,
+        stop_pods: int = SLICE_PODS,
+        policy: str = "best-fit",
+    ) -> None:
         super().__init__()
         self.kept_jobs, self.kept_pods = kept_jobs, kept_pods
         self.ledger = Ledger()
-        self.launcher = Launcher(self.ledger, self.name)
+        self.launcher = Launcher(self.ledger, self.name, policy)
         self.deadlines = Deadlines(self.ledger)
         self.stops = Stops(self.ledger, stop_pods)
         self.number = 0

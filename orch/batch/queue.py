@@ -9,8 +9,8 @@ import numpy as np
 
 from orch.model.messages import I64
 
-Key = tuple[str, tuple[int, ...], int, int]
-"""(group, request, pods that start together, priority)."""
+Key = tuple[str, tuple[int, ...], int, int, str]
+"""(group, request, pods that start together, priority, policy)."""
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class Queue:
     request: tuple[int, ...]
     gang: int
     priority: int
+    policy: str
     jobs: list[int] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
     total: int = 0

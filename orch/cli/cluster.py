@@ -21,6 +21,7 @@ def up(
     host: str | None = None,
     port: int = 0,
     tenancy: Literal["groups", "single"] | None = None,
+    policy: Literal["best-fit", "first-fit", "spread"] | None = None,
     output: Output = "table",
 ) -> None:
     """Start a cluster on this machine, or say that it runs already.
@@ -50,12 +51,15 @@ def up(
         The API's port; 0 takes the one of last time, or a free one.
     tenancy
         groups: pods run under a uid of their top-level group (default under root); single: as you.
+    policy
+        How agents are chosen for what names no policy: the fullest that has room, the first, or the emptiest
+        [default: best-fit].
     """
     from orch.cluster import up as start
 
     result = start(
         agents=agents, simulated=simulated, data_dir=data_dir, ray_address=ray_address, agent_cpus=agent_cpus,
-        agent_mem=agent_mem, host=host, port=port, tenancy=tenancy,
+        agent_mem=agent_mem, host=host, port=port, tenancy=tenancy, policy=policy,
     )  # fmt: skip
     text = f"cluster {result['cluster']} is up at {result['url']} with {_agents(result['agents'])}\n" + (
         f"token: {result['token_file']}\nnext: orch submit -n 10 --wait -- 'echo pod $ORCH_INDEX'"

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_SPEC_BYTES = 4 << 20
 
+Policy = Literal["best-fit", "first-fit", "spread"]
 SpecFile = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A path, or - for standard input."""
 
@@ -100,6 +101,7 @@ def submit(
     attempts: int = 1,
     gang: int = 0,
     priority: int = 0,
+    policy: Policy | None = None,
     timeout: float = 0,
     user: str | None = None,
     wait: bool = False,
@@ -141,6 +143,8 @@ def submit(
         Start pods in blocks of this many, all or none.
     priority
         Higher goes first.
+    policy
+        How agents are chosen: the fullest that has room, the first, or the emptiest; without it as the cluster does.
     timeout
         Seconds that one attempt may run; 0 for no limit.
     user
@@ -161,7 +165,7 @@ def submit(
     with common.connect() as cluster:
         job = cluster.submit(
             name, count=n, cpus=cpus, mem=mem, disk=disk, gpus=gpus, env=pairs, attempts=attempts,
-            gang=gang, priority=priority, timeout=timeout or None, user=user, key=key, now=now, **what,
+            gang=gang, priority=priority, policy=policy, timeout=timeout or None, user=user, key=key, now=now, **what,
         )  # fmt: skip
         _say_if_never(job)
         if wait:

@@ -99,6 +99,7 @@ class Cluster:
         gpus: int | None = None,
         gang: int | None = None,
         priority: int | None = None,
+        policy: str | None = None,
         attempts: int = 1,
         timeout: float | None = None,
         grace: float | None = None,
@@ -110,14 +111,15 @@ class Cluster:
         """Run a command to its end: `count` times, or once for each row of `each` (environment variables).
 
         cmd: a line for the shell; argv: a list of arguments instead. cpus in CPUs, mem and disk in MiB, timeout (of one
-        attempt) and grace in seconds. gang: start pods in blocks of this many, all or none. attempts: launches a pod
-        gets before its failure stands. now: raise UnplaceableError if nothing of it can be placed now. key: submitting
-        again with the same key gives the first job. Raises SpecError before anything is sent.
+        attempt) and grace in seconds. gang: start pods in blocks of this many, all or none. policy: "best-fit",
+        "first-fit" or "spread" instead of the cluster's. attempts: launches a pod gets before its failure stands. now:
+        raise UnplaceableError if nothing of it can be placed now. key: submitting again with the same key gives the
+        first job. Raises SpecError before anything is sent.
         """
         options = {
             "cmd": cmd, "argv": argv, "env": env, "cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus, "gang": gang,
-            "priority": priority, "attempts": attempts, "timeout": timeout, "grace": grace, "user": user, "labels":
-            labels, "now": now,
+            "priority": priority, "policy": policy, "attempts": attempts, "timeout": timeout, "grace": grace, "user":
+            user, "labels": labels, "now": now,
         }  # fmt: skip
         return Job(self, self._run(jobs.submit(self._wire, path, each, count, key, options)))
 

@@ -265,6 +265,7 @@ class Pod:
     volumes: Sequence[str | Volume] = ()
     constraints: Sequence[Sequence[str]] = ()
     priority: int | None = None
+    policy: str | None = None
     role: str | None = None
     drain: float | None = None
 
@@ -289,6 +290,7 @@ class Pod:
                 volumes=_bodies(volumes),
                 scheduling=_given(placement=_given(constraints=rules)),
                 priority=self.priority,
+                policy=self.policy,
                 role=self.role,
                 drainSeconds=self.drain,
             ),

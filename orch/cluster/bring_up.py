@@ -43,6 +43,7 @@ def up(
     host: str | None = None,
     port: int = 0,
     tenancy: str | None = None,
+    policy: str | None = None,
     settings: dict[str, Any] | None = None,
     owner_fd: int | None = None,
     timeout_s: float = READY_S,
@@ -52,7 +53,7 @@ def up(
     Returns `{url, cluster, token_file, agents, ready_ms, started, ignored}`. One that runs already is left as it is:
     `started` is False, and `ignored` says which options asked for something else. `agents`: 1 by default. `agent_cpus`,
     `agent_mem` (MiB): of each agent; by default they share the machine evenly. host: what the API listens on, loopback
-    by default. settings: keywords of the machines, by name.
+    by default. policy: of what names none, "best-fit" by default. settings: keywords of the machines, by name.
     owner_fd: the reading end of a pipe; the cluster ends when the other end is closed.
     Raises OrchError and its kin, each with the remedy; then nothing is left running.
     """
@@ -66,7 +67,7 @@ def up(
         started = supervisor(files) is None
         asked = {
             "agents": agents, "simulated": simulated, "ray_address": ray_address, "agent_cpus": agent_cpus,
-            "agent_mem": agent_mem, "host": host, "port": port, "tenancy": tenancy,
+            "agent_mem": agent_mem, "host": host, "port": port, "tenancy": tenancy, "policy": policy,
         }  # fmt: skip
         ignored = [] if started else differences(asked, config)
         if started:
@@ -77,7 +78,7 @@ def up(
             }
             clear_leftovers(cluster, HEAD)  # first, or the old ports would count as taken
             config = _plan(files, cluster, asked, config) | {
-                "settings": settings or {},
+                "settings": settings_of(settings, policy),
                 "embedded": owner_fd is not None,
             }
             launch(files, config, owner_fd)
@@ -100,6 +101,14 @@ def up(
     return {**result, "ready_ms": round((time.monotonic() - began) * 1000), "started": started, "ignored": ignored}
 
 
+def settings_of(settings: dict[str, Any] | None, policy: str | None) -> dict[str, Any]:
+    """Keywords of the machines by name, with how the built-in frameworks choose agents where it is given."""
+    found = {name: dict(keywords) for name, keywords in (settings or {}).items()}
+    for name in ("services", "batch") if policy else ():
+        found.setdefault(name, {})["policy"] = policy
+    return found
+
+
 def differences(asked: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What was asked for and is not so in the cluster that runs, a sentence each."""
     first = config["agents"][0]
@@ -112,6 +121,7 @@ def differences(asked: dict[str, Any], config: dict[str, Any]) -> list[str]:
         "host": config["host"],
         "port": config["port"],
         "tenancy": config["tenancy"],
+        "policy": (config.get("settings") or {}).get("batch", {}).get("policy", "best-fit"),
     }
     return [
         f"--{name.replace('_', '-')}: asked {value}, the running cluster has {running[name]}"

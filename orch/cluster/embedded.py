@@ -52,12 +52,14 @@ def local(
     simulated: bool = False,
     agent_cpus: float | None = None,
     agent_mem: int | None = None,
+    policy: str | None = None,
     settings: dict[str, Any] | None = None,
 ) -> LocalCluster:
     """Start a cluster for this process: `with orch.local(agents=2) as cluster: ...`. Takes some seconds.
 
     Pods run as the calling user. agent_cpus, agent_mem (MiB): of each agent; by default they share the machine.
-    simulated: machines only pretend to run what they are given. Raises OrchError where it can't be started.
+    simulated: machines only pretend to run what they are given. policy: "best-fit" (the default), "first-fit" or
+    "spread", of what names none. Raises OrchError where it can't be started.
     """
     folder = Path(tempfile.mkdtemp(prefix="orch-local-"))
     reading, lifeline = os.pipe()
@@ -69,6 +71,7 @@ def local(
             agent_cpus=agent_cpus,
             agent_mem=agent_mem,
             tenancy="single",
+            policy=policy,
             settings=settings,
             owner_fd=reading,
         )

@@ -27,6 +27,7 @@ from orch.machine.host import Host
 from orch.model.codec import CodecError, decode, encode
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.resources import CPUS, DISK, GPUS, MEM, PORTS, R
+from orch.model.specs.reader import TemplateReader
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.runtime import logs
@@ -103,6 +104,7 @@ class SimulatedMachine:
         self._wake: asyncio.TimerHandle | None = None
         self._containers: dict[tuple[int, int], int] = {}
         """Instances of services that run: (instance, attempt) to its number of containers."""
+        self._reader = TemplateReader()
         self.spans = Spans()
 
     @property
@@ -169,7 +171,7 @@ class SimulatedMachine:
             rows = np.flatnonzero(command.payload.template == number)
             if len(rows) == 0:
                 continue
-            run_ms = _run_ms(Template.from_wire(wire))
+            run_ms = _run_ms(self._reader.read(wire))
             ids, attempts = command.ids[rows], command.attempts[rows]
             started_ms = self._clock.now_ms()
             if run_ms == 0:
@@ -199,7 +201,7 @@ class SimulatedMachine:
         self._containers[command.id, command.attempt] = containers
         for at in range(containers):
             self._container(command.id, command.attempt, at, State.RUNNING, NO_EXIT_CODE, command.round)
-        template = Template.from_wire(command.template)
+        template = self._reader.read(command.template)
         run_ms = int(command.env.get(RUN_TIME, 0)) or _run_ms(template)
         if run_ms or template.kind == "job":
             self._loop.call_later(run_ms / 1000, self._end_instance, command)

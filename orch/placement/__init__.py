@@ -7,9 +7,9 @@ GPU devices (`orch/_gpus.pyx`), and `reference_gpus.py` is its plain scan.
 
 from __future__ import annotations
 
-from orch.placement.cluster import DRAINING, POLICIES, Cluster, Policy, explain
+from orch.placement.cluster import DRAINING, Cluster, Policy, explain
 from orch.placement.commit import Books, by_agent, commit, release
-from orch.placement.demand import Demand
+from orch.placement.demand import POLICIES, Demand
 from orch.placement.errors import ShapeError
 from orch.placement.gpu_shapes import GpuShapes
 from orch.placement.gpus import GPU_POLICIES, GpuCluster, GpuMatch, GpuPolicy

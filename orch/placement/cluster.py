@@ -11,7 +11,7 @@ import numpy as np
 from orch import _placement as kernel
 from orch.placement import columns
 from orch.placement.columns import Int32, Int64, UInt8
-from orch.placement.demand import Demand
+from orch.placement.demand import POLICIES, Demand
 from orch.placement.errors import ShapeError
 from orch.placement.match import Match
 from orch.placement.rules import Rules
@@ -19,7 +19,6 @@ from orch.placement.shapes import Shapes
 from orch.placement.why import Why, why_of
 
 Policy = Literal["best-fit", "first-fit", "spread"]
-POLICIES: dict[str, int] = {"best-fit": 0, "first-fit": 1, "spread": 2}
 DRAINING = 2
 """A state in `usable`: the agent keeps what it runs, and takes no more."""
 _NONE = np.empty((0, columns.LANES), np.int32)
@@ -113,8 +112,7 @@ class Cluster:
 
         shapes: a `Shapes`, or int32[S, R].  allowed: uint8[K, N], 0 = a constraint says no; row s for shape s of an
         array, row `selector` for a `Shapes` (selector 0: any agent, its row is not read).
-        policy: best-fit takes the fullest agent that holds the pod, first-fit the lowest row, spread the emptiest in
-        parts of its own total. Ties: lowest row, so runs repeat.
+        policy: of rows for which the demand names none; see `POLICIES`.
         headroom: int64[R], what may be placed in all; None = no limit.
         rules: of these shapes; its counters count what is placed here until `rollback`.
         held: (rows int32[k], distinct; amounts int32[k, R]), set aside for others during this match; O(k).
@@ -125,6 +123,7 @@ class Cluster:
         columns.below("demand.shape", demand.shape, len(request), "shapes")
         if policy not in POLICIES:
             raise ShapeError(f"policy is {policy!r}, and must be one of {', '.join(POLICIES)}")
+        policies = np.full(len(demand), POLICIES[policy], np.uint8) if demand.policy is None else demand.policy
         mask, mask_row = self._masks(allowed, selectors, len(request))
         limit = None
         if headroom is not None:
@@ -140,7 +139,7 @@ class Cluster:
         with self._holding(held) as (held_rows, taken):
             whys = self._index.match(
                 sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
-                POLICIES[policy], limit, agent, reason, placed, why, table, held_rows, taken,
+                policies, limit, agent, reason, placed, why, table, held_rows, taken,
             )  # fmt: skip
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
         return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock, rules)
@@ -252,6 +251,8 @@ class Cluster:
         return mask, np.where(selectors == 0, np.int32(-1), selectors)
 
 
-def explain(request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1) -> Why:
-    """`Cluster.explain` over columns, for a single question. See `Cluster` for shapes, units and errors."""
-    return Cluster(free, total, usable).explain(request, allowed, gang)
+def explain(
+    request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1, rules: Rules | None = None
+) -> Why:
+    """`Cluster.explain` over columns, for a single question; rules: those of shape 0. See `Cluster` for the rest."""
+    return Cluster(free, total, usable).explain(request, allowed, gang, rules)

@@ -129,7 +129,7 @@ def sequence(demand: Sequence[tuple[int, int, int, int]], requests: Sequence[Row
 
 
 def match(
-    policy: str,
+    policy: str | Sequence[str],
     agents: Agents,
     demand: Sequence[tuple[int, int, int, int]],
     requests: Sequence[Row],
@@ -137,7 +137,10 @@ def match(
     headroom: Sequence[int] | None = None,
     rules: RuleBook | None = None,
 ) -> Answer:
-    """Place all blocks of all rows; `agents.free` is charged. allowed: per shape, a flag per agent, or None for all."""
+    """Place all blocks of all rows; `agents.free` is charged. allowed: per shape, a flag per agent, or None for all.
+
+    policy: of all rows, or one for each.
+    """
     largest = agents.largest()
     left = None if headroom is None else list(headroom)
     blocks: dict[int, list[list[int]]] = {}
@@ -146,13 +149,14 @@ def match(
     for row in sequence(demand, requests, largest) if agents.total else list(range(len(demand))):
         shape, count, gang, _ = demand[row]
         size = max(gang, 1)
+        its = policy if isinstance(policy, str) else policy[row]
         asked = Asked(requests[shape], allowed[shape], shape, rules or RuleBook())
         blocks[row], reasons[row] = [], []
         for _ in range(count // size):
-            block = place_block(policy, agents, asked, largest, size, left)
+            block = place_block(its, agents, asked, largest, size, left)
             reason = 0
             if not block:
-                why = why_not(agents, asked, size, left, policy)
+                why = why_not(agents, asked, size, left, its)
                 answer.whys.setdefault(row, why)
                 reason = int(why.reason)
                 block = [-1] * size

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.model.messages import I32, U8
+from orch.model.messages import I32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,10 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """The columns of an offer that constraints look at; usable uint8[N], 0 = nothing can be placed there anyway."""
+    """The columns of an offer that constraints look at."""
 
     attributes: Sequence[dict[str, str]]
     names: Sequence[str]
-    usable: U8
     _coded: dict[str, Coded] = field(default_factory=dict, compare=False)
 
     def coded(self, name: str) -> Coded:

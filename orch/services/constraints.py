@@ -1,8 +1,9 @@
-"""Which agents a service's constraints allow, given where its instances are.
+"""What services' constraints ask of the kernel, given where their instances are.
 
 Operators as in Marathon: UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE, MAX_PER, IS over an attribute (`hostname`,
-`@hostname`, `@zone`, ...). Instances of the same version count; an agent without the attribute is allowed by UNLIKE
-alone. Each operator is a question about the attribute's values, of which there are few; agents follow by their codes.
+`@hostname`, `@zone`, ...). Those that ask where other instances are become rules of a match, which counts as it places;
+the others are a mask over agents. Instances of the same version count; an agent without the attribute is allowed by
+UNLIKE alone.
 """
 
 from __future__ import annotations
@@ -15,99 +16,89 @@ from numpy.typing import NDArray
 
 from orch.model.messages import I64, U8
 from orch.model.specs.template import ConstraintTemplate
+from orch.placement import Rules
 from orch.services import host_ports
 from orch.services.attributes import Agents, Coded
 from orch.services.registry import Registry
 from orch.services.service import Service
 
 Coming = Sequence[tuple[Service, int]]
-"""(service, agent row) of instances that are about to be accepted: they count like those that are there."""
+"""(service, agent row) of instances that are about to be accepted: their host ports count like those in use."""
+Limits = tuple[Rules | None, U8 | None]
+"""Of S services: rules between their instances, shape s for service s; uint8[S, N], 0 = the agent is ruled out."""
 
 Flags = NDArray[np.bool_]
-_OVER_OTHERS = ("UNIQUE", "GROUP_BY", "MAX_PER")
+_HOSTS = ""
+"""Among the names of attributes: each agent for itself."""
+_KERNEL = {"UNIQUE": "MAX", "MAX_PER": "MAX", "GROUP_BY": "LEAST", "CLUSTER": "SAME"}
 
 
-def one_by_one(service: Service) -> bool:
-    """Whether an instance changes where the next one may go."""
+def limits(registry: Registry, services: Sequence[Service], agents: Agents, coming: Coming = ()) -> Limits:
+    """What a match of these services' newest versions must keep to. No two of them may ask for one host port."""
+    masks = [_mask(service, agents) for service in services]
+    allowed = None
+    if any(mask is not None for mask in masks):
+        everywhere = np.ones(len(agents.names), dtype=bool)
+        allowed = np.stack([everywhere if mask is None else mask for mask in masks]).astype(np.uint8)
+    if not any(counts(service) for service in services):
+        return None, allowed
+    rules = Rules(len(agents.names), len(services))
+    attributes: dict[str, int] = {}
+    for shape, service in enumerate(services):
+        _count(rules, attributes, shape, service, agents)
+        ports = host_ports.of(service.spec.template)
+        if ports:
+            if _HOSTS not in attributes:
+                attributes[_HOSTS] = rules.hosts()
+            counter = rules.counter(attributes[_HOSTS], _in_use(registry, ports, len(agents.names), coming))
+            rules.count(shape, counter)
+            rules.rule(shape, counter, "MAX", 1, f"host port {', '.join(map(str, ports))}")
+    return rules, allowed
+
+
+def counts(service: Service) -> int:
+    """How many rules it has that ask where instances are, its own or others."""
     template = service.spec.template
-    return bool(host_ports.of(template)) or any(
-        rule.operator in _OVER_OTHERS or (rule.operator == "CLUSTER" and rule.value is None)
-        for rule in template.constraints
-    )
+    return sum(map(_is_counted, template.constraints)) + bool(host_ports.of(template))
 
 
-def allowed(registry: Registry, service: Service, agents: Agents, coming: Coming = ()) -> U8:
-    """uint8[N]: 1 where all constraints of the newest version allow one more instance."""
+def _is_counted(rule: ConstraintTemplate) -> bool:
+    return rule.operator in _KERNEL and not (rule.operator == "CLUSTER" and rule.value is not None)
+
+
+def _count(rules: Rules, attributes: dict[str, int], shape: int, service: Service, agents: Agents) -> None:
+    live = [one.agent for one in service.instances.values() if one.takes_room and one.version == service.version]
+    rows = np.array(live, dtype=np.int64)
+    for rule in filter(_is_counted, service.spec.template.constraints):
+        coded = agents.coded(rule.field)
+        if rule.field not in attributes:
+            attributes[rule.field] = rules.attribute(coded.codes)
+        counter = rules.counter(attributes[rule.field], coded.counts(rows))
+        rules.count(shape, counter)
+        limit = 1 if rule.operator == "UNIQUE" else int(rule.value) if rule.value and rule.value.isdecimal() else 0
+        rules.rule(shape, counter, _KERNEL[rule.operator], limit, f"{rule.field} {rule.operator}")
+
+
+def _mask(service: Service, agents: Agents) -> Flags | None:
+    """bool[N]: what the constraints say that look at the agent alone; None where there are none."""
     template = service.spec.template
-    fits = np.ones(len(agents.names), dtype=bool)
-    rows = [one.agent for one in service.instances.values() if one.takes_room and one.version == service.version]
-    rows += [row for other, row in coming if other is service]
-    used = np.array(rows, dtype=np.int64)
-    usable = agents.usable.astype(bool)
-    for rule in template.constraints:
-        fits &= allowed_by(rule, agents.coded(rule.field), used, usable)
+    found = [allowed_by(rule, agents.coded(rule.field)) for rule in template.constraints if not _is_counted(rule)]
     ports = host_ports.of(template)
     if ports:
-        fits[_taken(registry, ports, coming)] = False
-        fits &= host_ports.in_range(ports, agents)
-    return fits.astype(np.uint8)
+        found.append(host_ports.in_range(ports, agents))
+    return np.logical_and.reduce(found) if found else None
 
 
-def allowed_by(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags) -> Flags:
-    """bool[N]: agents that one rule allows. used: rows of the agents of the instances that are there, one for each.
-
-    Only values of usable agents are on offer; an agent that is not usable has none.
-    """
-    if rule.operator == "UNLIKE":
-        unlike: Flags = coded.of_rows(~_like(rule.value, coded.values), without=True) | ~usable
-        return unlike
-    fits: Flags = coded.of_rows(_by_value(rule, coded, used, usable), without=False) & usable
-    return fits
-
-
-def _by_value(rule: ConstraintTemplate, coded: Coded, used: I64, usable: Flags) -> Flags:
-    count = coded.counts(used)
-    offered: Flags = coded.counts(np.flatnonzero(usable)) > 0
+def allowed_by(rule: ConstraintTemplate, coded: Coded) -> Flags:
+    """bool[N]: agents that LIKE, UNLIKE, IS, or a CLUSTER on a value allows."""
     match rule.operator:
-        case "UNIQUE":
-            return _fewer(count, 1)
-        case "MAX_PER":
-            return _fewer(count, int(rule.value) if rule.value and rule.value.isdecimal() else 0)
-        case "GROUP_BY":
-            return _group_by(rule.value, count, offered)
-        case "CLUSTER":
-            return _cluster(rule.value, coded, used, offered)
         case "LIKE":
-            return _like(rule.value, coded.values)
+            return coded.of_rows(_like(rule.value, coded.values), without=False)
+        case "UNLIKE":
+            return coded.of_rows(~_like(rule.value, coded.values), without=True)
         case _:
-            return _is(rule.value, coded.values)
-
-
-def _fewer(count: I64, limit: int) -> Flags:
-    fewer: Flags = count < limit
-    return fewer
-
-
-def _group_by(least: str | None, count: I64, offered: Flags) -> Flags:
-    """Values with the fewest instances. least: so many there should be in use; until then, only others."""
-    in_use = count > 0
-    if least and least.isdecimal() and int(in_use.sum()) < int(least):
-        return offered & np.logical_not(in_use)
-    fewest: Flags = count == (count[offered].min() if offered.any() else 0)
-    return fewest
-
-
-def _cluster(wanted: str | None, coded: Coded, used: I64, offered: Flags) -> Flags:
-    """All on one value: the given one, or that of the first instance."""
-    if wanted is not None:
-        return _is(wanted, coded.values)
-    codes = coded.codes[used]
-    known = codes[codes >= 0]
-    return np.arange(len(coded.values)) == known[0] if len(known) else offered
-
-
-def _is(wanted: str | None, values: list[str]) -> Flags:
-    return np.array([value == wanted for value in values], dtype=bool)
+            is_it = np.array([value == rule.value for value in coded.values], dtype=bool)
+            return coded.of_rows(is_it, without=False)
 
 
 def _like(text: str | None, values: list[str]) -> Flags:
@@ -119,11 +110,12 @@ def _like(text: str | None, values: list[str]) -> Flags:
     return np.array([pattern.fullmatch(value) is not None for value in values], dtype=bool)
 
 
-def _taken(registry: Registry, ports: tuple[int, ...], coming: Coming) -> list[int]:
-    """Rows of agents where one of these ports is in use by an instance of any service."""
-    rows = [
-        one.agent
-        for one in registry.instances.values()
-        if one.takes_room and host_ports.overlap(ports, registry.services[one.path].template_of(one))
-    ]
-    return rows + [row for service, row in coming if host_ports.overlap(ports, service.spec.template)]
+def _in_use(registry: Registry, ports: tuple[int, ...], agents: int, coming: Coming) -> I64:
+    """int64[N]: instances of any service, on each agent, that have one of these ports."""
+    rows = [row for service, row in coming if host_ports.overlap(ports, service.spec.template)]
+    for service in registry.services.values():
+        versions = [spec.version for spec in service.specs.values() if host_ports.overlap(ports, spec.template)]
+        if versions:
+            live = service.instances.values()
+            rows += [one.agent for one in live if one.takes_room and one.version in versions]
+    return np.bincount(np.array(rows, dtype=np.int64), minlength=agents)

@@ -14,13 +14,16 @@ from orch.model.ids import parent_group
 from orch.model.messages import EMPTY_I32, EMPTY_I64, I32, I64, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty
 from orch.model.resources import R
-from orch.placement import Cluster
+from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
 from orch.placement.offered import Offered, most_pods, rows_by_group
-from orch.services import constraints
+from orch.services import constraints, host_ports
 from orch.services.attributes import Agents
 from orch.services.registry import Registry
 from orch.services.service import Service
+
+CELLS = 4_000_000
+"""Counters of one match, at most, times agents: 16 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +48,8 @@ class InFlight:
 class Launcher:
     """Which services miss how many instances, and accepts on their way."""
 
-    def __init__(self, registry: Registry, framework: str) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, framework: str, policy: str) -> None:
+        self._registry, self._policy = registry, policy
         self._framework = framework
         self._missing: dict[str, int] = {}
         self._offered = Offered()
@@ -118,7 +121,7 @@ class Launcher:
         parts: list[Part] = []
         for turn, rows in rows_by_group([parent_group(service.path) for service in services], offer.groups):
             room = offer.headroom[turn].copy()
-            for batch in _batches([services[row] for row in rows]):
+            for batch in _batches([services[row] for row in rows], len(offer.names)):
                 parts += self._match(batch, cluster, offer, room, parts)
         if not parts:
             return self._pass()
@@ -132,46 +135,25 @@ class Launcher:
         self, services: list[Service], cluster: Cluster, offer: OfferBatch, room: I64, before: list[Part]
     ) -> list[Part]:
         """Place what these services miss within `room`, which is charged."""
-        if constraints.one_by_one(services[0]):
-            return self._match_one_by_one(services[0], cluster, offer, room, before)
         requests = _requests(services)
-        counts = np.array([self._missing[service.path] for service in services], dtype=np.int64)
+        missing = np.array([self._missing[service.path] for service in services], dtype=np.int64)
         gangs = np.ones(len(services), dtype=np.int32)
         asked = Asked.of(
             np.arange(len(services), dtype=np.int32),
-            most_pods(requests, counts, gangs, room),
+            most_pods(requests, missing, gangs, room),
             gangs,
             _priorities(services),
+            [POLICIES[service.spec.template.policy or self._policy] for service in services],
         )
-        allowed = None
-        if any(service.spec.template.constraints for service in services):
-            agents = Agents(offer.attributes, offer.names, offer.usable)
-            allowed = np.stack([constraints.allowed(self._registry, service, agents) for service in services])
-        match = cluster.match(requests, asked, allowed=allowed, headroom=room)
+        coming = [(self._registry.services[part.path], row) for part in before for row in part.agents.tolist()]
+        agents = Agents(offer.attributes, offer.names)
+        rules, allowed = constraints.limits(self._registry, services, agents, coming)
+        match = cluster.match(requests, asked, allowed=allowed, headroom=room, rules=rules)
         room -= (requests * match.placed[:, None]).sum(axis=0)
         return [
             self._part(services[row], match.agent[asked.offset[row] : asked.offset[row] + match.placed[row]])
             for row in np.flatnonzero(match.placed).tolist()
         ]
-
-    def _match_one_by_one(
-        self, service: Service, cluster: Cluster, offer: OfferBatch, room: I64, before: list[Part]
-    ) -> list[Part]:
-        """Each instance changes where the next one may go."""
-        request = _requests([service])
-        one = Asked.of(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.int32))
-        agents = Agents(offer.attributes, offer.names, offer.usable)
-        coming = [(self._registry.services[part.path], row) for part in before for row in part.agents.tolist()]
-        chosen: list[int] = []
-        for _ in range(self._missing[service.path]):
-            allowed = constraints.allowed(self._registry, service, agents, coming)
-            match = cluster.match(request, one, allowed=allowed[None, :], headroom=room)
-            if not match.placed[0]:
-                break
-            room -= request[0]
-            chosen.append(int(match.agent[0]))
-            coming.append((service, chosen[-1]))
-        return [self._part(service, np.array(chosen, dtype=np.int32))] if chosen else []
 
     def _part(self, service: Service, agents: I32) -> Part:
         count, first = len(agents), max(self._next_number.get(service.path, 0), service.next_number)
@@ -244,15 +226,21 @@ class Launcher:
         self._offered.refuse(agents)
 
 
-def _batches(services: list[Service]) -> list[list[Service]]:
-    """By priority; those that are matched one by one go alone, the others together where none of those is between."""
+def _batches(services: list[Service], agents: int) -> list[list[Service]]:
+    """By priority. Those of a batch are matched at once: no two of them ask for one host port, and what they count by
+    agent stays within bounds."""
     batches: list[list[Service]] = []
+    ports: set[int] = set()
+    cells = 0
     for service in sorted(services, key=lambda one: -one.spec.template.priority):
-        alone = constraints.one_by_one(service)
-        if batches and not alone and not constraints.one_by_one(batches[-1][0]):
-            batches[-1].append(service)
-        else:
-            batches.append([service])
+        own = host_ports.of(service.spec.template)
+        more = constraints.counts(service) * agents
+        if not batches or cells + more > CELLS or not ports.isdisjoint(own):
+            batches.append([])
+            ports, cells = set(), 0
+        batches[-1].append(service)
+        ports.update(own)
+        cells += more
     return batches
 
 

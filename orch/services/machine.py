@@ -33,7 +33,7 @@ from orch.services.service import Instance, Service
 
 
 class Services(Machine):
-    """Apps and pods, each kept at its number of instances."""
+    """Apps and pods, each kept at its number of instances. policy: of those that name none."""
 
     name = "services"
     EVENTS: ClassVar[dict[type, Callable[..., None]]] = {
@@ -64,10 +64,10 @@ class Services(Machine):
         facts.InstancesSeen: lambda self, fact: self.registry.shown(fact),
     }
 
-    def __init__(self) -> None:
+    def __init__(self, policy: str = "best-fit") -> None:
         super().__init__()
         self.registry = Registry()
-        self.launcher = Launcher(self.registry, self.name)
+        self.launcher = Launcher(self.registry, self.name, policy)
         self.number = 0
         """The framework's number at the master; 0 until it is subscribed."""
         self._looks: dict[str, int] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from orch.machine.keys import Keys
 from orch.model import facts_services as facts
+from orch.model.specs.reader import TemplateReader
 from orch.model.specs.template import Template
 from orch.model.states import ALLOWED, FIRST_TERMINAL, State
 from orch.services.service import Delay, Instance, Seen, Service, Spec
@@ -22,7 +23,7 @@ class Registry:
         self.next_id = 0
         """Ids below were launched; 0 before the first."""
         self.next_template = 1
-        self._last: tuple[dict[str, Any], Template] | None = None
+        self._reader = TemplateReader()
         self._below: dict[str, int] = {}
         """How many services are below each path."""
 
@@ -148,13 +149,11 @@ class Registry:
                 seen.was_healthy = seen.was_healthy or seen.healthy is True
 
     def read(self, wire: dict[str, Any]) -> Template:
-        """The template of a wire form. The last is kept: a request is read when it is checked, and when it is applied.
+        """The template of a wire form: a request is read when it is checked, and when it is applied.
 
         Raises ValueError, TypeError or AttributeError where it can't be read.
         """
-        if self._last is None or self._last[0] is not wire:
-            self._last = (wire, Template.from_wire(wire))
-        return self._last[1]
+        return self._reader.read(wire)
 
     # ---- questions ---------------------------------------------------------------------------------------------
 

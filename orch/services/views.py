@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from orch.model.ids import instance_name, parent_group
-from orch.model.messages import U8
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.model.words import needs_sentence
 from orch.services import constraints, host_ports, planner
 from orch.services.attributes import Agents
+from orch.services.constraints import Limits
 from orch.services.machine import Services
 from orch.services.service import Instance, Service
 
@@ -109,21 +107,20 @@ def waiting(machine: Services, path: str, now_ms: int | None = None) -> dict[str
     }
 
 
-def allowed(
-    machine: Services, path: str, attributes: Sequence[dict[str, str]], names: Sequence[str], usable: U8
-) -> U8 | None:
-    """uint8[N] by agent row: 1 where the service's constraints allow one more instance; None where it has none."""
+def limits(machine: Services, path: str, attributes: Sequence[dict[str, str]], names: Sequence[str]) -> Limits:
+    """(rules, uint8[1, N]) of the service's constraints, for `placement.explain` of one more instance: its shape is 0.
+
+    None and None where there is no such service.
+    """
     found = machine.registry.services.get(path)
     if found is None:
-        return None
-    if not found.spec.template.constraints and not host_ports.of(found.spec.template):
-        return None
-    return constraints.allowed(machine.registry, found, Agents(attributes, names, np.asarray(usable)))
+        return None, None
+    return constraints.limits(machine.registry, [found], Agents(attributes, names))
 
 
 def port_sentence(path: str, template: Template, attributes: Sequence[dict[str, str]], names: Sequence[str]) -> str:
     """Why no agent can ever give a spec the host ports that it asks for by number; "" where that is not so."""
-    known = Agents(attributes, names, np.ones(len(names), dtype=np.uint8))
+    known = Agents(attributes, names)
     ports, ranges = host_ports.out_of_range(template, known)
     if not ports:
         return ""

@@ -107,14 +107,15 @@ def test_a_service_whose_port_is_taken_everywhere_waits(world: World) -> None:
     world.cluster.run(pod("/demo/first", container=fixed), instances=2).wait(10)
     world.cluster.run(pod("/demo/second", container=fixed))
     found = why(world, "/demo/second")
-    assert found["ruled_out"] == [{"predicate": "constraint", "agents": 2}] and found["never"] is False
+    assert found["ruled_out"] == [{"predicate": "constraint:host port 31005", "agents": 2}]
+    assert found["never"] is False
     assert found["sentence"].endswith("an agent must also give out host port 31005, and have it free")
 
 
 def test_a_service_that_its_constraints_keep_waiting(world: World) -> None:
     world.cluster.run(pod(constraints=[("hostname", "UNIQUE")]), instances=3)
     found = why(world, "/demo/web")  # Both agents have one hostname.
-    assert found["ruled_out"] == [{"predicate": "constraint", "agents": 2}] and found["count"] == 2
+    assert found["ruled_out"] == [{"predicate": "constraint:hostname UNIQUE", "agents": 2}] and found["count"] == 2
     assert found["never"] is False
 
 

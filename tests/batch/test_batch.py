@@ -200,6 +200,27 @@ def test_a_job_ends_when_the_last_pods_that_wait_are_stopped() -> None:
     assert views.job(rig.machine, 2)["done"]
 
 
+def test_a_job_says_how_its_agents_are_chosen_and_otherwise_the_cluster_does() -> None:
+    rig = Rig(lambda: Batch(policy="first-fit"), [AGENT] * 3)
+    rig.ask(SubmitJob, **job(2, template=template(policy="spread")))
+    assert [launch[2] for launch in rig.master.launches] == [0, 1]
+    rig.ask(SubmitJob, **job(1, template=template(policy="best-fit")))
+    rig.ask(SubmitJob, **job(1, template=template(cpus_milli=950)))
+    rig.ask(SubmitJob, **job(1))
+    assert [launch[2] for launch in rig.master.launches[2:]] == [0, 2, 0]
+    rig.same()
+
+
+def test_jobs_of_several_policies_wait_in_queues_of_their_own(rig: Rig) -> None:
+    for policy in ("spread", "first-fit", ""):
+        rig.ask(SubmitJob, **job(10, template=template(policy=policy)))
+    assert [views.job(rig.machine, number)["states"] for number in (1, 2, 3)] == [
+        {"STAGING": 10}, {"SCHEDULED": 10}, {"SCHEDULED": 10},
+    ]  # fmt: skip
+    rig.restart()
+    rig.same()
+
+
 def test_a_job_is_forgotten_once_it_is_done(rig: Rig) -> None:
     first = rig.ask(SubmitJob, **job(1))["first_id"]
     refusal = rig.refused(ForgetJob, job=1)

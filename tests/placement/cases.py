@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from orch.placement import Cluster, Demand, Match, reference
+from orch.placement import POLICIES, Cluster, Demand, Match, reference
 
 INT32_MOST = 2**31 - 1
 
 # Few distinct values, so that agents tie and fill up exactly; now and then the ends of int32.
 amounts = st.one_of(st.integers(0, 6), st.sampled_from([10, 12, 1000, INT32_MOST - 1, INT32_MOST]))
 small_amounts = st.integers(0, 6)
+policies = st.sampled_from(["best-fit", "best-fit", "first-fit", "spread"])
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Case:
     allowed: list[list[int] | None]
     demand: list[tuple[int, int, int, int]]
     headroom: list[int] | None
-    policy: str
+    policy: str | list[str]
 
     @property
     def dims(self) -> int:
@@ -46,7 +47,12 @@ class Case:
 
     def columns(self) -> Demand:
         shape, count, gang, priority = np.array(self.demand, np.int64).reshape(-1, 4).T
-        return Demand.of(shape, count, gang, priority)
+        policy = None if isinstance(self.policy, str) else [POLICIES[name] for name in self.policy]
+        return Demand.of(shape, count, gang, priority, policy)
+
+    @property
+    def default_policy(self) -> str:
+        return self.policy if isinstance(self.policy, str) else "best-fit"
 
     def masks(self) -> np.ndarray | None:
         if all(row is None for row in self.allowed):
@@ -55,7 +61,7 @@ class Case:
         return np.array(rows, np.uint8).reshape(len(rows), len(self.free))
 
     def match(self, cluster: Cluster) -> Match:
-        return cluster.match(self.requests, self.columns(), self.masks(), self.policy, self.headroom)
+        return cluster.match(self.requests, self.columns(), self.masks(), self.default_policy, self.headroom)
 
     def by_reference(self, agents: reference.Agents) -> reference.Answer:
         return reference.match(self.policy, agents, self.demand, self.requests, self.allowed, self.headroom)
@@ -93,5 +99,5 @@ def cases(draw: st.DrawFn, most_agents: int = 7, most_pods: int = 9) -> Case:
         allowed,
         demand,
         headroom,
-        draw(st.sampled_from(["best-fit", "best-fit", "first-fit", "spread"])),
+        draw(st.one_of(policies, st.lists(policies, min_size=len(demand), max_size=len(demand)))),
     )

@@ -14,7 +14,7 @@ from tests.placement.cases import Case, cases
 @given(cases(), st.data())
 def test_pods_are_assigned_as_rows_of_their_shapes_are_matched(case: Case, data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(0, len(case.requests) - 1), max_size=40))
-    how = (case.masks(), case.policy, case.headroom)
+    how = (case.masks(), case.default_policy, case.headroom)
     agent, match = case.cluster().assign(case.requests, shape, *how)
     count = np.bincount(shape, minlength=len(case.requests))
     rows = case.cluster().match(case.requests, Demand.of(np.arange(len(count)), count), *how)

@@ -47,7 +47,7 @@ class Ruled:
     def match(self, cluster: Cluster, rules: Rules) -> Match:
         case = self.case
         return cluster.match(
-            case.requests, case.columns(), case.masks(), case.policy, case.headroom, rules, self.held_columns()
+            case.requests, case.columns(), case.masks(), case.default_policy, case.headroom, rules, self.held_columns()
         )
 
     def agents(self) -> reference.Agents:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orch import placement
 from orch.model.requests import PutService
 from orch.model.specs.template import ConstraintTemplate, ContainerTemplate, EndpointTemplate, Template
 from orch.model.states import State
@@ -23,11 +24,23 @@ ZONES = [
 ]
 
 
+NAMES = ["a0", "a1", "a2", "a3"]
+
+
 @pytest.fixture
 def rig() -> Rig:
     rig = Rig(Services, [AGENT] * 4)
     rig.master.attributes = ZONES
     return rig
+
+
+def ruled_out(rig: Rig, path: str = "/demo/web") -> dict[str, int]:
+    """Why one more instance of a service does not fit."""
+    rules, allowed = views.limits(rig.machine, path, ZONES, NAMES)
+    columns = [np.array(column, dtype=np.int32) for column in (rig.master.free, rig.master.total)]
+    mask = None if allowed is None else allowed[0]
+    why = placement.explain([100, 16, 0, 0, 0], *columns, rig.master.usable, mask, 1, rules)
+    return {out.predicate: out.agents for out in why.ruled_out}
 
 
 def agents_of(rig: Rig, instances: int, *rules: tuple[str, str, str | None], **more: Any) -> list[int]:
@@ -40,8 +53,8 @@ def agents_of(rig: Rig, instances: int, *rules: tuple[str, str, str | None], **m
 
 def test_without_constraints_the_fullest_agent_is_taken(rig: Rig) -> None:
     assert agents_of(rig, 3) == [0, 0, 0]
-    assert views.allowed(rig.machine, "/demo/web", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4)) is None
-    assert views.allowed(rig.machine, "/none", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4)) is None
+    assert views.limits(rig.machine, "/demo/web", ZONES, NAMES) == (None, None)
+    assert views.limits(rig.machine, "/none", ZONES, NAMES) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +93,7 @@ def test_an_agent_without_the_attribute_is_allowed_by_unlike(rig: Rig) -> None:
 
 def test_all_constraints_hold_together(rig: Rig) -> None:
     assert agents_of(rig, 4, ("zone", "CLUSTER", "a"), ("hostname", "UNIQUE", None)) == [0, 1]
-    allowed = views.allowed(rig.machine, "/demo/web", ZONES, ["a0", "a1", "a2", "a3"], np.ones(4, dtype=np.uint8))
-    assert allowed is not None and allowed.tolist() == [0, 0, 0, 0]
+    assert ruled_out(rig) == {"constraint": 2, "constraint:hostname UNIQUE": 2}
 
 
 def test_a_new_version_may_go_where_the_old_one_is(rig: Rig) -> None:

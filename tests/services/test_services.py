@@ -52,6 +52,14 @@ def rig() -> Rig:
     return Rig(Services, [AGENT, AGENT])
 
 
+def test_a_service_says_how_its_agents_are_chosen_and_otherwise_the_cluster_does() -> None:
+    rig = Rig(lambda: Services(policy="spread"), [AGENT] * 2)
+    rig.ask(PutService, **spec(2))
+    assert sorted(launch[2] for launch in rig.master.launches) == [0, 1]
+    rig.ask(PutService, **spec(2, path="/b", policy="best-fit"))
+    assert [launch[2] for launch in rig.master.launches[2:]] == [0, 0]
+
+
 def status(rig: Rig, path: str = PATH) -> dict[str, Any]:
     found = views.service(rig.machine, path)
     assert found is not None

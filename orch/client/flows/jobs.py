@@ -27,8 +27,8 @@ _COUNT_WORDS = {"running": "has not started", "finished": "has not ended"}
 def job_body(path: str, each: Any, count: int | None, options: Mapping[str, Any]) -> tuple[bytes, dict[str, str], int]:
     """`(body, headers, pods)` of a submission; checked in the caller's process. Raises SpecError.
 
-    options: `cmd, argv, env, cpus, mem, disk, gpus, gang, priority, attempts, timeout, user, now`, None where not
-    given.
+    options: `cmd, argv, env, cpus, mem, disk, gpus, gang, priority, policy, attempts, timeout, user, now`, None
+    where not given.
     """
     from orch.model.specs import parse_job
 

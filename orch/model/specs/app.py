@@ -30,6 +30,7 @@ from orch.model.specs.wire import (
     Network,
     PathText,
     PersistentVolume,
+    Policy,
     PortName,
     Priority,
     Protocol,
@@ -294,6 +295,7 @@ class AppSpec(Wire):
     version: Text | None = None
     version_info: VersionInfo | None = None
     priority: Priority | None = None
+    policy: Policy | None = None
     drain_seconds: Seconds | None = None
     ports: Annotated[list[AnyPort], Field(max_length=limits.ENDPOINTS)] | None = None
     uris: Annotated[list[Text], Field(max_length=limits.ARTIFACTS)] | None = None

@@ -69,6 +69,7 @@ def compile_app(spec: wire.AppSpec) -> Template:
         require_ports=spec.require_ports,
         single_instance=spec.labels.get(SINGLE_INSTANCE) == "true",
         priority=spec.priority or 0,
+        policy=spec.policy or "",
         drain_ms=milli(spec.drain_seconds or 0),
         needs=_needs(spec),
     )

@@ -59,6 +59,7 @@ def compile_pod(spec: wire.PodSpec) -> Template:
         kill_selection=plan.kill_selection.upper(),
         unreachable=unreachable(plan.unreachable_strategy),
         priority=spec.priority or 0,
+        policy=spec.policy or "",
         drain_ms=milli(spec.drain_seconds or 0),
         needs=_needs(spec),
     )

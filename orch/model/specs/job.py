@@ -27,6 +27,7 @@ from orch.model.specs.wire import (
     Labels,
     Mib,
     PathText,
+    Policy,
     Priority,
     Seconds,
     User,
@@ -48,6 +49,7 @@ class JobSpec(Wire):
     user: User | None = None
     retries: Annotated[int, Field(ge=0, le=limits.ATTEMPTS - 1)] = 0
     priority: Priority = 0
+    policy: Policy | None = None
     gang: Annotated[int, Field(ge=1, le=limits.GANG)] = 1
     labels: Labels = Field(default_factory=dict)
     timeout_seconds: Seconds | None = None
@@ -56,7 +58,7 @@ class JobSpec(Wire):
 
 
 def parse_job(body: object, settings: Settings = DEFAULT) -> JobSpec:
-    """A checked job from `{id, cmd | argv, env, cpus, mem, disk, gpus, user, retries, priority, gang, labels,
+    """A checked job from `{id, cmd | argv, env, cpus, mem, disk, gpus, user, retries, priority, policy, gang, labels,
     timeoutSeconds, graceSeconds, instances}`; cpus are CPUs, mem and disk MiB. Raises SpecError with all that is wrong.
     """
     raw: Body = take(body, "job")
@@ -113,6 +115,7 @@ def compile_job(spec: JobSpec) -> Template:
         role=top_group(spec.id).strip("/"),
         labels=pairs(spec.labels),
         priority=spec.priority,
+        policy=spec.policy or "",
         gang=spec.gang,
         max_attempts=spec.retries + 1,
         timeout_ms=milli(spec.timeout_seconds or 0),

@@ -35,6 +35,8 @@ VOLUMES = 256
 ARTIFACTS = 256
 CHECKS = 16
 CONSTRAINTS = 64
+COUNTING = 15
+"""Constraints of a pod that count where its other instances are: the kernel has room for these, and one for ports."""
 ITEMS = 256
 """Any other list."""
 

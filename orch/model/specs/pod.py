@@ -26,6 +26,7 @@ from orch.model.specs.wire import (
     Network,
     PathText,
     PersistentVolume,
+    Policy,
     Port,
     Priority,
     PullConfig,
@@ -230,4 +231,5 @@ class PodSpec(Wire):
     linux_info: LinuxInfo | None = None
     legacy_shared_cgroups: bool | None = None
     priority: Priority | None = None
+    policy: Policy | None = None
     drain_seconds: Seconds | None = None

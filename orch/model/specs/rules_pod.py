@@ -9,6 +9,7 @@ from orch.model.specs.rules import (
     OPERATORS,
     check_command,
     check_constraint,
+    check_counting,
     check_env,
     check_limits,
     check_linux,
@@ -197,6 +198,8 @@ def _check_scheduling(body: Body, problems: Problems) -> None:
         problems.add("/scaling/maxInstances", f"got {most}, expected instances ({least}) or more")
     scheduling = child(body, "scheduling")
     placement = child(scheduling, "placement")
+    operators = [upper(rule, "operator") or "" for _, rule in children(placement, "constraints")]
+    check_counting(operators, "/scheduling/placement/constraints", problems)
     for index, rule in children(placement, "constraints"):
         if upper(rule, "operator") in OPERATORS:
             check_constraint(

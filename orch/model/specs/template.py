@@ -178,6 +178,8 @@ class Template:
     require_ports: bool = False
     single_instance: bool = False
     priority: int = 0
+    policy: str = ""
+    """How agents are chosen, "": as the cluster does."""
     gang: int = 1
     max_attempts: int = 0
     timeout_ms: int = 0

@@ -132,6 +132,8 @@ Labels = Annotated[dict[LabelKey, FreeText], Field(max_length=limits.PAIRS)]
 Scheme = Annotated[str, one_of("HTTP", "HTTPS")]
 KillSelection = Annotated[str, one_of("YOUNGEST_FIRST", "OLDEST_FIRST")]
 Protocol = Annotated[str, one_of("tcp", "udp", "udp,tcp", "tcp,udp")]
+Policy = Annotated[str, one_of("best-fit", "first-fit", "spread")]
+"""How agents are chosen; see `orch.placement.POLICIES`."""
 Priority = Annotated[int, Field(ge=-limits.PRIORITY, le=limits.PRIORITY)]
 
 

@@ -58,6 +58,8 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str, str]] = [
     (("check",), {"exec": {"command": {}}}, "/check/exec/command", "either shell"),
     (("constraints", 0), ["hostname", "UNIQUE", "x"], "/constraints(0)", "UNIQUE does not accept a value"),
     (("constraints", 0), ["", "CLUSTER"], "/constraints(0)", "names no field"),
+    (("constraints",), [[f"a{at}", "MAX_PER", "2"] for at in range(16)], "/constraints", "at most 15 may be"),
+    (("policy",), "tightest", "/policy", "best-fit"),
     (("constraints", 0), ["a", "MOST"], "/constraints(0)", "'MOST' is no operator"),
     (("constraints", 0), ["a", "MAX_PER"], "/constraints(0)", "must have an integer value"),
     (("constraints", 0), ["a", "MAX_PER", "x"], "/constraints(0)", "is not a number"),
