@@ -95,7 +95,6 @@ cdef enum:
 cdef enum:
     BEST_FIT = 0
     FIRST_FIT = 1
-    SPREAD = 2
 
 cdef class Index:
     """Free columns of agents and the orders over them. Rows are agents; `dims` is R, 4 to 8.
@@ -112,6 +111,7 @@ cdef class Index:
     cdef int64_t[::1] told                 # clock of the last update of a row
     cdef orch_order order                  # usable agents by (score, row)
     cdef orch_moves moves                  # scratch: places to be sorted
+    cdef orch_flat flat                    # within a match: stands for the order while it is live
     cdef bint order_ok
     cdef bint most_ok
     cdef int64_t[8] weight
@@ -121,12 +121,14 @@ cdef class Index:
         cdef int d
         memset(&self.order, 0, sizeof(self.order))
         memset(&self.moves, 0, sizeof(self.moves))
+        memset(&self.flat, 0, sizeof(self.flat))
         for d in range(ORCH_LANES):
             self.order.first[d] = d
 
     def __dealloc__(self):
         orch_order_free(&self.order)
         orch_moves_free(&self.moves)
+        orch_flat_free(&self.flat)
 
     def __init__(self, int dims):
         self.dims = dims
@@ -240,6 +242,11 @@ cdef class Index:
         cdef int64_t row, n = 0
         if self.order_ok:
             return 0
+        if self.flat.live:
+            if orch_flat_close(&self.flat, &self.order, &self.free_[0, 0]) != 0:
+                return self._no_memory()
+            self.order_ok = True
+            return 0
         self.moves.count = 0
         if orch_moves_reserve(&self.moves, self.rows + 1) != 0:
             return self._no_memory()
@@ -255,8 +262,22 @@ cdef class Index:
         self.order_ok = True
         return 0
 
+    cdef int _ready(self, int policy, bint bulk) except -1 nogil:
+        """The order as the next row of a match takes it: blocks, for a bulk row flat, none where nothing looks at it."""
+        if policy != BEST_FIT:
+            orch_flat_free(&self.flat)
+        elif not bulk:
+            self._build()
+        elif not self.flat.live:
+            self._build()
+            self.order_ok = False
+            if orch_flat_open(&self.flat, &self.order) != 0:
+                self._no_memory()
+        return 0
+
     cdef int _no_memory(self) except -1 nogil:
         self.order_ok = False
+        orch_flat_free(&self.flat)
         with gil:
             raise MemoryError(f"no memory for the order of {self.rows} agents")
 
@@ -338,7 +359,7 @@ cdef class Index:
         cdef orch_ground ground
         cdef orch_rules ruled
         cdef orch_rules* rule = NULL
-        cdef bint any_rules = rules is not None
+        cdef bint any_rules = rules is not None, bulk
         if any_rules:
             rules.start(np.max(count) if count.shape[0] > 0 else 0)
         self.clock += 1
@@ -364,18 +385,21 @@ cdef class Index:
                 mask = &allowed[mask_row[s], 0] if mask_row[s] >= 0 and self.rows > 0 else NULL
                 want = self._within(&left[0], request, count[d]) if limited else count[d]
                 ground.policy = policy[d]
-                if policy[d] == BEST_FIT:
-                    self._build()
                 if any_rules:
                     rule = &ruled if rules.view(s, &ruled) else NULL
-                if rule != NULL:
+                bulk = policy[d] == BEST_FIT and g == 1 and rule != NULL and orch_rules_bulk(
+                    rule, self.rows, want, ORCH_FLAT_STAYS if self.flat.live else ORCH_FLAT_FROM)
+                self._ready(policy[d], bulk)
+                if bulk:
+                    got = self._fill_flat(request, mask, want, &agent[o], rule)
+                elif rule != NULL:
                     orch_rules_offer(rule, self.rows, agents.state, mask, mask_row[s] if mask != NULL else -1)
                     got = self._fill_ruled(&ground, request, mask, want // g * g, g, &agent[o], rule)
                 else:
                     if g > 1:
                         # A gang is of equal pods, so it fits where their number does: nothing has to be undone.
                         want = orch_room(&agents, request, mask, want) // g * g
-                    got = self._fill(policy[d], request, mask, want, &agent[o])
+                    got = self._fill(&ground, request, mask, want, &agent[o])
                 if got < 0:
                     self._no_memory()
                 if policy[d] != BEST_FIT and got > 0:
@@ -401,6 +425,8 @@ cdef class Index:
                 for z in range(o + got, o + count[d]):
                     agent[z] = -1
                 whys += 1
+            if self.flat.live:
+                self._build()
         return whys
 
     cdef void _reorder(self, const int32_t* rows, int64_t count) noexcept nogil:
@@ -424,16 +450,14 @@ cdef class Index:
                 want = left[d] // request[d] if left[d] > 0 else 0
         return want
 
-    cdef int64_t _fill(self, int policy, const int32_t* request, const uint8_t* mask, int64_t want,
+    cdef int64_t _fill(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int64_t want,
                        int32_t* out) noexcept nogil:
         """Place up to `want` equal pods and write their agents to out; returns how many, -1 without memory."""
-        if want == 0 or self.rows == 0:
+        if want == 0 or self.rows == 0 or self._oversize(request):
             return 0
-        if policy == BEST_FIT:
-            return self._fill_best(request, mask, want, out)
-        if policy == FIRST_FIT:
-            return self._fill_first(request, mask, want, out)
-        return self._fill_spread(request, mask, want, out)
+        if ground.policy == BEST_FIT:
+            return orch_fill_best(&self.order, &self.free_[0, 0], self.weight, request, mask, want, out, &self.moves)
+        return orch_walk(ground, request, mask, want, out, NULL)
 
     cdef int64_t _fill_ruled(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int64_t want,
                              int32_t g, int32_t* out, orch_rules* rules) noexcept nogil:
@@ -443,6 +467,12 @@ cdef class Index:
         if got > whole and orch_undo(ground, request, rules, out + whole, got - whole) != 0:
             return -1
         return whole if got >= 0 else -1
+
+    cdef int64_t _fill_flat(self, const int32_t* request, const uint8_t* mask, int64_t want, int32_t* out,
+                            orch_rules* rules) noexcept nogil:
+        if want == 0 or self._oversize(request):
+            return 0
+        return orch_fill_flat(&self.flat, &self.free_[0, 0], self.weight, request, mask, want, out, rules)
 
     cdef int64_t _room(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int32_t g,
                        int32_t* out, orch_rules* rules) except -2 nogil:
@@ -483,59 +513,6 @@ cdef class Index:
             if request[d] > self.most[d]:
                 return True
         return False
-
-    cdef int64_t _fill_best(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                            int32_t* out) noexcept nogil:
-        if self._oversize(request):
-            return 0
-        return orch_fill_best(&self.order, &self.free_[0, 0], self.weight, request, mask, want, out, &self.moves)
-
-    cdef int64_t _fill_first(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                             int32_t* out) noexcept nogil:
-        cdef int64_t row = -1, times, z, got = 0
-        while got < want:
-            row = orch_next_row(row + 1, self.rows, &self.free_[0, 0], &self.state[0], request, mask)
-            if row >= self.rows:
-                break
-            times = orch_times(&self.free_[row, 0], request, want - got)
-            orch_charge(&self.free_[row, 0], request, times)
-            for z in range(got, got + times):
-                out[z] = <int32_t>row
-            got += times
-        return got
-
-    cdef int64_t _fill_spread(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                              int32_t* out) noexcept nogil:
-        """Charging raises the spread score, so the next pod may go elsewhere: a heap, one pod at a time."""
-        cdef int64_t row = -1, got = 0, size = 0, i
-        cdef int64_t* heap
-        cdef int32_t* have
-        self.moves.count = 0
-        if orch_moves_reserve(&self.moves, self.rows) != 0:
-            return -1
-        heap = self.moves.places
-        while True:
-            row = orch_next_row(row + 1, self.rows, &self.free_[0, 0], &self.state[0], request, mask)
-            if row >= self.rows:
-                break
-            heap[size] = orch_place(orch_spread_score(&self.free_[row, 0], &self.total[row, 0]), row)
-            size += 1
-        for i in range(size // 2 - 1, -1, -1):
-            orch_sift(heap, size, i)
-        while got < want and size > 0:
-            row = orch_row(heap[0])
-            have = &self.free_[row, 0]
-            orch_charge(have, request, 1)
-            out[got] = <int32_t>row
-            got += 1
-            if orch_fits(have, request):
-                heap[0] = orch_place(orch_spread_score(have, &self.total[row, 0]), row)
-            else:
-                size -= 1
-                heap[0] = heap[size]
-            if size > 0:
-                orch_sift(heap, size, 0)
-        return got
 
     def explain(self, const int32_t[::1] request, mask, int32_t gang, int32_t[::1] why, RuleTable rules=None, int32_t shape=0,
                 const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):

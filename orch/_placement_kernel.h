@@ -61,10 +61,14 @@ static inline int64_t orch_times(const int32_t *have, const int32_t *want, int64
     return cap;
 }
 
-static inline void orch_charge(int32_t *have, const int32_t *want, int64_t times)
+static inline __attribute__((always_inline)) void orch_charge(int32_t *have, const int32_t *want, int64_t times)
 {
-    for (int d = 0; d < ORCH_LANES; d++)
-        have[d] -= (int32_t)(want[d] * times);
+    orch_half h[2], w[2];
+    memcpy(h, have, sizeof h);
+    memcpy(w, want, sizeof w);
+    h[0] -= w[0] * (int32_t)times; /* of a pod that an agent holds `times` of: within int32 */
+    h[1] -= w[1] * (int32_t)times;
+    memcpy(have, h, sizeof h);
 }
 
 /* The best-fit score: what is free, each resource in parts of the largest agent's total. Lower is fuller. */

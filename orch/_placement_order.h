@@ -145,10 +145,16 @@ static uint64_t orch_tight_bound(const orch_block *b)
 
 /* ---- the scan, for each kind of processor ---- */
 
+/* Of 64 agents, a bit each, by resource: which have less than is wanted, more than `most`, and more than `only`. */
+typedef struct {
+    uint64_t lacks[ORCH_LANES], above[ORCH_LANES], nearer[ORCH_LANES];
+} orch_lacking;
+
 #define ORCH_SCAN(name) orch_scan_plain_##name
 #define ORCH_SCAN_TARGET
 #define ORCH_SCAN_WIDTH 8
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
@@ -158,6 +164,7 @@ static uint64_t orch_tight_bound(const orch_block *b)
 #define ORCH_SCAN_TARGET
 #define ORCH_SCAN_WIDTH 16
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
@@ -166,46 +173,55 @@ static uint64_t orch_tight_bound(const orch_block *b)
 #define ORCH_SCAN_TARGET __attribute__((target("avx2")))
 #define ORCH_SCAN_WIDTH 32
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
 
 #define ORCH_SCAN(name) orch_scan_avx512_##name
-#define ORCH_SCAN_TARGET __attribute__((target("avx512f,avx512bw")))
+#define ORCH_SCAN_TARGET __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define ORCH_SCAN_WIDTH 64
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
 #endif
 
-typedef int64_t (*orch_next_function)(orch_order *, int64_t, orch_asked *, uint64_t *);
-static orch_next_function orch_next_block = orch_scan_plain_next;
-
 /* Kinds of scan, the plainest first. */
 enum { ORCH_SCAN_PLAIN, ORCH_SCAN_SSE2, ORCH_SCAN_AVX2, ORCH_SCAN_AVX512 };
+
+typedef struct {
+    int64_t (*next)(orch_order *, int64_t, orch_asked *, uint64_t *);
+    void (*lacking)(const int32_t *, int, const int32_t *, const int32_t *, const int32_t *, orch_lacking *);
+    int32_t (*holding)(const int32_t *, int64_t, int64_t, const int32_t *);
+} orch_scan;
+
+static const orch_scan orch_scans[] = {
+    {orch_scan_plain_next, orch_scan_plain_lacking, orch_scan_plain_holding},
+#ifdef ORCH_X86
+    {orch_scan_sse2_next, orch_scan_sse2_lacking, orch_scan_sse2_holding},
+    {orch_scan_avx2_next, orch_scan_avx2_lacking, orch_scan_avx2_holding},
+    {orch_scan_avx512_next, orch_scan_avx512_lacking, orch_scan_avx512_holding},
+#endif
+};
+static orch_scan orch_scan_by = {orch_scan_plain_next, orch_scan_plain_lacking, orch_scan_plain_holding};
 
 /* Take the best scan that this processor has, at most `kind`. Returns which. All give the same answers. */
 static int orch_choose_scan(int kind)
 {
+    int best = ORCH_SCAN_PLAIN;
 #ifdef ORCH_X86
     __builtin_cpu_init();
-    if (kind >= ORCH_SCAN_AVX512 && __builtin_cpu_supports("avx512bw")) {
-        orch_next_block = orch_scan_avx512_next;
-        return ORCH_SCAN_AVX512;
-    }
-    if (kind >= ORCH_SCAN_AVX2 && __builtin_cpu_supports("avx2")) {
-        orch_next_block = orch_scan_avx2_next;
-        return ORCH_SCAN_AVX2;
-    }
-    if (kind >= ORCH_SCAN_SSE2) {
-        orch_next_block = orch_scan_sse2_next;
-        return ORCH_SCAN_SSE2;
-    }
+    best = ORCH_SCAN_SSE2;
+    if (__builtin_cpu_supports("avx2"))
+        best = ORCH_SCAN_AVX2;
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        best = ORCH_SCAN_AVX512;
 #endif
-    (void)kind;
-    orch_next_block = orch_scan_plain_next;
-    return ORCH_SCAN_PLAIN;
+    kind = kind < ORCH_SCAN_PLAIN ? ORCH_SCAN_PLAIN : kind < best ? kind : best;
+    orch_scan_by = orch_scans[kind];
+    return kind;
 }
 
 /* ---- memory: 0, or -1 where there is none and nothing has changed ---- */

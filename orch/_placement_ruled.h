@@ -7,7 +7,7 @@
  */
 #ifndef ORCH_PLACEMENT_RULED_H
 #define ORCH_PLACEMENT_RULED_H
-#include "_placement_fill.h"
+#include "_placement_flat.h"
 
 enum orch_policy { ORCH_BEST_FIT, ORCH_FIRST_FIT, ORCH_SPREAD };
 
@@ -23,6 +23,17 @@ typedef struct {
     int policy;
 } orch_ground;
 
+/* As orch_rules_room and orch_rules_take, also without rules. */
+static inline int64_t orch_may(const orch_rules *r, int64_t row, int64_t cap) { return r ? orch_rules_room(r, row, cap) : cap; }
+
+static inline void orch_take(orch_rules *r, int64_t row, int64_t times, int32_t *out, int64_t got)
+{
+    if (r)
+        orch_rules_take(r, row, times, out, got);
+    for (int64_t z = 0; !r && z < times; z++)
+        out[got + z] = (int32_t)row;
+}
+
 static int64_t orch_walk_first(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count,
                                int32_t *out, orch_rules *r)
 {
@@ -32,9 +43,9 @@ static int64_t orch_walk_first(const orch_ground *g, const int32_t *want, const 
         if (row >= g->rows)
             break;
         int32_t *have = g->free_ + ORCH_LANES * row;
-        int64_t times = orch_times(have, want, orch_rules_room(r, row, count - got));
+        int64_t times = orch_times(have, want, orch_may(r, row, count - got));
         orch_charge(have, want, times);
-        orch_rules_take(r, row, times, out, got);
+        orch_take(r, row, times, out, got);
         got += times;
     }
     return got;
@@ -60,10 +71,10 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
     while (got < count && size > 0) {
         int64_t row = orch_row(heap[0]);
         int32_t *have = g->free_ + ORCH_LANES * row;
-        int may = orch_rules_room(r, row, 1) > 0;
+        int may = orch_may(r, row, 1) > 0;
         if (may) {
             orch_charge(have, want, 1);
-            orch_rules_take(r, row, 1, out, got++);
+            orch_take(r, row, 1, out, got++);
         }
         if (may && orch_fits(have, want))
             heap[0] = orch_place(orch_spread_score(have, g->total + ORCH_LANES * row), row);
@@ -75,10 +86,10 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
     return got;
 }
 
+/* Places up to `count` equal pods under rules that agents only fall out of, or none (NULL; then not by best fit). */
 static int64_t orch_walk(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count, int32_t *out,
                          orch_rules *r)
 {
-    r->bulk = orch_rules_bulk(r, g->rows, count);
     if (g->policy == ORCH_BEST_FIT)
         return orch_fill_ruled_best(g->order, g->free_, g->weight, want, allowed, count, out, g->moves, r);
     if (g->policy == ORCH_FIRST_FIT)
