@@ -42,17 +42,6 @@ typedef struct {
     uint64_t above[ORCH_LANES], nearer[ORCH_LANES]; /* see orch_lacking */
 } orch_part;
 
-/* Whether an agent holds the pod with what is set aside on it. */
-static inline __attribute__((always_inline)) int orch_fits_with(const int32_t *have, const int32_t *held, const int32_t *want)
-{
-    orch_half h[2], more[2];
-    memcpy(h, have, sizeof h);
-    memcpy(more, held, sizeof more);
-    h[0] += more[0]; /* at most its total */
-    h[1] += more[1];
-    return orch_fits((const int32_t *)h, want);
-}
-
 /* The predicates that the agent in a row fails, one bit each, in their order. */
 static inline unsigned orch_failed(orch_question *q, int64_t row)
 {

@@ -97,10 +97,32 @@ static void orch_flat_merge(orch_flat *f, int64_t kept, int64_t moved)
         f->places[k] = f->moved[k];
 }
 
-/* Places up to `count` equal pods under rules and writes their agents to `out`. Returns how many. */
-ORCH_CLONES
-static int64_t orch_fill_flat(orch_flat *f, int32_t *free_, const int64_t *weight, const int32_t *want,
-                              const uint8_t *allowed, int64_t count, int32_t *out, orch_rules *rules)
+/* The usual rules: one MAX, of the counter that counts these pods and no other. Then asking and counting are a few steps. */
+static inline int orch_rules_lone(const orch_rules *r)
+{
+    return r->rules == 1 && r->counters == 1 && r->rule[0].operator_ == ORCH_MAX && r->rule[0].counter == r->counter[0];
+}
+
+static inline int64_t orch_lone_room(const orch_rules *r, int64_t row, int64_t cap)
+{
+    int64_t code = r->counter[0]->codes[row];
+    int64_t most = code < 0 ? 0 : (int64_t)r->rule[0].limit - r->counter[0]->counts[code];
+    return most < cap ? most : cap;
+}
+
+static inline void orch_lone_take(const orch_rules *r, int64_t row, int64_t times, int32_t *out)
+{
+    int32_t *count = &r->counter[0]->counts[r->counter[0]->codes[row]];
+    r->counter[0]->in_use += *count == 0;
+    *count += (int32_t)times;
+    for (int64_t z = 0; z < times; z++)
+        out[z] = (int32_t)row;
+}
+
+static inline __attribute__((always_inline)) int64_t orch_fill_flat_any(orch_flat *f, int32_t *free_, const int64_t *weight,
+                                                                        const int32_t *want, const uint8_t *allowed,
+                                                                        int64_t count, int32_t *out, orch_rules *rules,
+                                                                        const int lone)
 {
     orch_divisor divisor;
     orch_divide_by(&divisor, want);
@@ -113,20 +135,33 @@ static int64_t orch_fill_flat(orch_flat *f, int32_t *free_, const int64_t *weigh
         if (i + ORCH_FLAT_AHEAD < f->count)
             __builtin_prefetch(free_ + ORCH_LANES * orch_row(places[i + ORCH_FLAT_AHEAD]));
         if (orch_fits(have, want) && (allowed == NULL || allowed[row]))
-            most = orch_rules_room(rules, row, count - got);
-        if (most == 0) {
+            most = lone ? orch_lone_room(rules, row, count - got) : orch_rules_room(rules, row, count - got);
+        if (most <= 0) {
             places[kept++] = place;
             continue;
         }
         int64_t times = most == 1 ? 1 : orch_holds(&divisor, have, most); /* it holds one: see orch_holders */
         orch_charge(have, want, times);
-        orch_rules_take(rules, row, times, out, got);
+        if (lone)
+            orch_lone_take(rules, row, times, out + got);
+        else
+            orch_rules_take(rules, row, times, out, got);
         got += times;
         moves[moved++] = orch_place(orch_score(have, weight), row);
     }
     orch_sort_nearly(moves, moves + f->count, moved);
     orch_flat_merge(f, kept, moved); /* what comes after `i` stays: it is above all that was passed */
     return got;
+}
+
+/* Places up to `count` equal pods under rules and writes their agents to `out`. Returns how many. */
+ORCH_CLONES
+static int64_t orch_fill_flat(orch_flat *f, int32_t *free_, const int64_t *weight, const int32_t *want,
+                              const uint8_t *allowed, int64_t count, int32_t *out, orch_rules *rules)
+{
+    if (orch_rules_lone(rules))
+        return orch_fill_flat_any(f, free_, weight, want, allowed, count, out, rules, 1);
+    return orch_fill_flat_any(f, free_, weight, want, allowed, count, out, rules, 0);
 }
 
 #endif
