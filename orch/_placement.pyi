@@ -81,7 +81,6 @@ class Index:
         policy: _UInt8,
         headroom: _Int64 | None,
         agent: _Int32,
-        reason: _UInt8,
         placed: _Int64,
         why: _Int32,
         rules: RuleTable | None = None,

@@ -56,6 +56,7 @@ cdef extern from "_placement_why.h" nogil:
         const int32_t* total
         const uint8_t* state
         int64_t rows
+        int dims
         const int32_t* largest
         const int32_t* held_rows
         const int32_t* held
@@ -93,6 +94,9 @@ cdef enum:
     AHEAD = 8
 
 cdef enum:
+    TOLD_MOST = 0xffffffff  # what `told` holds
+
+cdef enum:
     BEST_FIT = 0
     FIRST_FIT = 1
 
@@ -104,11 +108,12 @@ cdef class Index:
 
     cdef readonly int dims
     cdef readonly int64_t rows
-    cdef readonly int64_t clock            # counts matches and updates
+    cdef public int64_t clock              # counts matches and updates
     cdef int32_t[:, ::1] free_             # [capacity, LANES]
-    cdef int32_t[:, ::1] total             # [capacity, LANES]
+    cdef int32_t[:, ::1] total             # [capacity, dims], and LANES values more in memory: rows are read LANES wide
     cdef uint8_t[::1] state                # 0 no agent, 1 not usable, 2 usable, 3 draining
-    cdef int64_t[::1] told                 # clock of the last update of a row
+    cdef uint32_t[::1] told                # clock of the last update of a row, less `told_from`, or 0
+    cdef int64_t told_from
     cdef orch_order order                  # usable agents by (score, row)
     cdef orch_moves moves                  # scratch: places to be sorted
     cdef orch_flat flat                    # within a match: stands for the order while it is live
@@ -138,8 +143,9 @@ cdef class Index:
     cdef _reserve(self, int64_t capacity):
         """Arrays of `capacity` rows, the present rows copied."""
         cdef int64_t n = self.rows
-        free_, total = np.zeros((capacity, ORCH_LANES), np.int32), np.zeros((capacity, ORCH_LANES), np.int32)
-        state, told = np.zeros(capacity, np.uint8), np.zeros(capacity, np.int64)
+        free_ = np.zeros((capacity, ORCH_LANES), np.int32)
+        total = np.zeros(capacity * self.dims + ORCH_LANES, np.int32)[: capacity * self.dims].reshape(-1, self.dims)
+        state, told = np.zeros(capacity, np.uint8), np.zeros(capacity, np.uint32)
         if n > 0:
             free_[:n], total[:n], state[:n], told[:n] = self.free_[:n], self.total[:n], self.state[:n], self.told[:n]
         self.free_, self.total, self.state, self.told = free_, total, state, told
@@ -164,6 +170,8 @@ cdef class Index:
         cdef uint8_t state
         self.clock += 1
         with nogil:
+            if self.clock - self.told_from > TOLD_MOST:
+                self._forget()
             if k > self.rows // 4:
                 self.order_ok = False  # to build it anew costs less than so many moves
             for i in range(k):
@@ -181,8 +189,15 @@ cdef class Index:
                     if self.total[row, d] > 0:
                         state = usable[i] + 1
                 self.state[row] = state
-                self.told[row] = self.clock
+                self.told[row] = <uint32_t>(self.clock - self.told_from)
                 self._enter(row)
+
+    cdef void _forget(self) noexcept nogil:
+        """What was told more than half of TOLD_MOST ago is as if told then: a match of before takes it as told since."""
+        cdef int64_t row, told_from = self.clock - TOLD_MOST // 2
+        for row in range(self.rows):
+            self.told[row] = <uint32_t>max(self.told_from + <int64_t>self.told[row] - told_from, <int64_t>0)
+        self.told_from = told_from
 
     cdef void _leave(self, int64_t row) noexcept nogil:
         """Take a row out of the order, if it is in it; called before its columns change."""
@@ -290,12 +305,12 @@ cdef class Index:
     def columns(self):
         """Copies (free int32[N, R], total int32[N, R], state uint8[N])."""
         n, r = self.rows, self.dims
-        return (np.array(self.free_)[:n, :r].copy(), np.array(self.total)[:n, :r].copy(),
+        return (np.array(self.free_)[:n, :r].copy(), np.array(self.total)[:n].copy(),
                 np.array(self.state)[:n].copy())
 
     def totals(self, const int32_t[::1] rows):
         """int32[k, R]: the totals of rows."""
-        return np.asarray(self.total)[np.asarray(rows), : self.dims]
+        return np.asarray(self.total)[np.asarray(rows)]
 
     def frees(self, const int32_t[::1] rows):
         """int32[k, R]: what is free in rows."""
@@ -338,9 +353,9 @@ cdef class Index:
     def match(self, const int64_t[::1] sequence, const int32_t[::1] shape, const int32_t[::1] count,
               const int32_t[::1] gang, const int64_t[::1] offset, const int32_t[:, ::1] requests,
               const int32_t[::1] mask_row, const uint8_t[:, ::1] allowed, const uint8_t[::1] policy, headroom,
-              int32_t[::1] agent, uint8_t[::1] reason, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
+              int32_t[::1] agent, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
               const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
-        """Place the demand's rows in `sequence`; fills agent[P], reason[P], placed[D], why[<=D]. Returns whys filled.
+        """Place the demand's rows in `sequence`; fills agent[P], placed[D], why[<=D]. Returns whys filled.
 
         requests int32[S, LANES]; mask_row int32[S]: the shape's row of allowed uint8[K, N], -1: any agent.
         policy uint8[D]. headroom: int64[LANES] or None. held_rows, held: what `hold` took for this match, for the whys.
@@ -421,12 +436,13 @@ cdef class Index:
                     failed_at[s] = epoch
                     failed_why[s] = whys
                 why[whys, C_ROW] = <int32_t>d
-                memset(&reason[o + got], why[whys, C_REASON], count[d] - got)
                 for z in range(o + got, o + count[d]):
                     agent[z] = -1
                 whys += 1
             if self.flat.live:
                 self._build()
+            if self.moves.room > self.rows // 16:
+                orch_moves_free(&self.moves)
         return whys
 
     cdef void _reorder(self, const int32_t* rows, int64_t count) noexcept nogil:
@@ -493,7 +509,7 @@ cdef class Index:
         g.order, g.moves = &self.order, &self.moves
         g.free_, g.total, g.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
         g.largest, g.weight = self.most, self.weight
-        g.rows, g.policy = self.rows, policy
+        g.rows, g.dims, g.policy = self.rows, self.dims, policy
         return g
 
     cdef orch_agents _agents(self, const int32_t[::1] held_rows, const int32_t[:, ::1] held) noexcept nogil:
@@ -503,7 +519,7 @@ cdef class Index:
         if held_rows is not None and held_rows.shape[0] > 0:
             a.held_rows, a.held, a.held_count = &held_rows[0], &held[0, 0], held_rows.shape[0]
         a.free_, a.total, a.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
-        a.rows = self.rows
+        a.rows, a.dims = self.rows, self.dims
         a.largest = self.most
         return a
 
@@ -556,7 +572,7 @@ cdef class Index:
                     j = i + 1
                     while j < stop and agent[j] == row:
                         j += 1
-                    if self.told[row] < since:
+                    if self.told_from + <int64_t>self.told[row] < since:
                         self._leave(row)
                         orch_charge(&self.free_[row, 0], &requests[d, 0], i - j)
                         self._enter(row)

@@ -17,9 +17,11 @@ enum orch_predicate {
 
 /* The agents' columns. Rows without an agent have state 0. */
 typedef struct {
-    const int32_t *free_, *total; /* [rows][ORCH_LANES] */
+    const int32_t *free_; /* [rows][ORCH_LANES] */
+    const int32_t *total; /* [rows][dims], readable ORCH_LANES wide */
     const uint8_t *state;
     int64_t rows;
+    int dims;
     const int32_t *largest;       /* of each resource, the largest total of any agent */
     const int32_t *held_rows, *held; /* set aside for others and not in free_: rows, ascending; [held_count][ORCH_LANES] */
     int64_t held_count;

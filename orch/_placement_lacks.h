@@ -78,7 +78,8 @@ static void ORCH_SCAN(lacking)(const int32_t *have, int n, const int32_t *want, 
     ORCH_SCAN(turned)(nearer, out->nearer);
 }
 
-/* How many of `rows` agents, `stride` values each, have as much as is wanted of everything. */
+/* How many of `rows` agents, `stride` values each, have as much as is wanted of everything. Of what lies beyond those values
+ * nothing is wanted. */
 ORCH_SCAN_TARGET
 static int32_t ORCH_SCAN(holding)(const int32_t *have, int64_t stride, int64_t rows, const int32_t *want)
 {

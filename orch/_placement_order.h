@@ -20,6 +20,7 @@
 
 #define ORCH_BLOCK 128
 #define ORCH_BLOCK_BUILT (ORCH_BLOCK * 13 / 16) /* agents in a block of a fresh build: room for those that come */
+#define ORCH_BLOCK_SPARSE (ORCH_BLOCK * 3 / 4) /* of fewer agents in a block on average some are joined before one is added */
 #define ORCH_NOWHERE (-1)
 #define ORCH_SCAN_GROUP 16 /* bounds that are looked at together */
 
@@ -44,6 +45,7 @@ typedef struct {
     int32_t *block;          /* by row of an agent: its block, or ORCH_NOWHERE */
     uint8_t *slot;           /* where it is in that block */
     int64_t agents, empty;   /* in all blocks; blocks of the directory without one */
+    int64_t sparse;          /* from so many blocks on it is worth looking whether some can be joined */
     uint8_t first[ORCH_LANES]; /* resources, those first that ruled out the most agents of late: a guess, for speed alone */
 } orch_order;
 
@@ -378,22 +380,40 @@ static orch_block *orch_order_open(orch_order *o, int64_t at, int64_t low)
     return orch_block_at(o, at);
 }
 
-/* Blocks without an agent leave the directory; what belonged to them belongs to the one before. One pass. */
+/* All agents of a block into another, which has room for them. */
+static void orch_block_join(orch_order *o, orch_block *to, int32_t number, orch_block *b)
+{
+    for (int slot = 0; slot < b->count; slot++)
+        orch_block_set(o, to, number, to->count++, orch_place_in(b, slot), orch_signature_in(b, slot));
+    for (int d = 0; d < ORCH_LANES; d++)
+        memset(b->level[d], 0, (size_t)b->count);
+    b->count = 0;
+    to->loose |= b->loose;
+}
+
+/* Blocks whose agents have room in the block before them join it, and leave the directory. One pass. */
 static void orch_order_compact(orch_order *o)
 {
-    int64_t to = 0;
+    int64_t to = -1;
     for (int64_t at = 0; at < o->blocks; at++) {
-        if (orch_block_at(o, at)->count == 0) {
+        orch_block *b = orch_block_at(o, at);
+        orch_block *before = to < 0 ? NULL : orch_block_at(o, to);
+        if (before ? before->count + b->count <= ORCH_BLOCK_BUILT || b->count == 0 : b->count == 0) {
+            if (before) {
+                o->most[to] = orch_most(o->most[to], b->count ? o->most[at] : 0);
+                orch_block_join(o, before, o->number[to], b);
+            }
             o->spare[o->spares++] = o->number[at];
             continue;
         }
+        to++;
         o->low[to] = to ? o->low[at] : INT64_MIN;
         o->most[to] = o->most[at];
-        o->number[to++] = o->number[at];
+        o->number[to] = o->number[at];
     }
-    for (int64_t at = to; at < o->blocks; at++)
+    for (int64_t at = to + 1; at < o->blocks; at++)
         o->most[at] = 0;
-    o->blocks = to;
+    o->blocks = to + 1;
     o->empty = 0;
 }
 
@@ -433,6 +453,10 @@ static void orch_order_split(orch_order *o, int64_t at, int64_t coming)
  * there is no memory: then the order is incomplete. */
 static int64_t orch_order_insert(orch_order *o, int64_t place, uint64_t signature, int64_t at)
 {
+    if (o->spares == 0 && o->blocks >= o->sparse && o->agents < o->blocks * ORCH_BLOCK_SPARSE) {
+        orch_order_compact(o);
+        o->sparse = o->blocks + o->blocks / 16;
+    }
     if (o->spares == 0 && orch_order_blocks(o, 1))
         return -1;
     if (orch_order_directory(o, o->blocks + 1))

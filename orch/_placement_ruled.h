@@ -16,11 +16,12 @@ typedef struct {
     orch_order *order;
     orch_moves *moves;
     int32_t *free_;
-    const int32_t *total, *largest;
+    const int32_t *total; /* [rows][dims] */
+    const int32_t *largest;
     const uint8_t *state;
     const int64_t *weight;
     int64_t rows;
-    int policy;
+    int dims, policy;
 } orch_ground;
 
 /* As orch_rules_room and orch_rules_take, also without rules. */
@@ -64,7 +65,7 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
         row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
         if (row >= g->rows)
             break;
-        heap[size++] = orch_place(orch_spread_score(g->free_ + ORCH_LANES * row, g->total + ORCH_LANES * row), row);
+        heap[size++] = orch_place(orch_spread_score(g->free_ + ORCH_LANES * row, g->total + g->dims * row), row);
     }
     for (int64_t i = size / 2 - 1; i >= 0; i--)
         orch_sift(heap, size, i);
@@ -77,7 +78,7 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
             orch_take(r, row, 1, out, got++);
         }
         if (may && orch_fits(have, want))
-            heap[0] = orch_place(orch_spread_score(have, g->total + ORCH_LANES * row), row);
+            heap[0] = orch_place(orch_spread_score(have, g->total + g->dims * row), row);
         else
             heap[0] = heap[--size];
         if (size > 0)
@@ -139,7 +140,7 @@ static int64_t orch_next_by_rules(const orch_ground *g, const int32_t *want, con
         if (g->policy == ORCH_BEST_FIT)
             score = orch_score(have, g->weight);
         else if (g->policy == ORCH_SPREAD)
-            score = orch_spread_score(have, g->total + ORCH_LANES * row);
+            score = orch_spread_score(have, g->total + g->dims * row);
         if (best < 0 || code < best_code || (code == best_code && score < best_score)) {
             best = row;
             best_code = code;

@@ -61,7 +61,7 @@ cdef extern from "_placement_ruled.h" nogil:
         const uint8_t* state
         const int64_t* weight
         int64_t rows
-        int policy
+        int dims, policy
     int64_t orch_walk(const orch_ground* g, const int32_t* want, const uint8_t* allowed, int64_t count, int32_t* out,
                       orch_rules* r)
     int64_t orch_fill_ruled(const orch_ground* g, const int32_t* want, const uint8_t* allowed, int64_t count,

@@ -204,7 +204,7 @@ static int32_t orch_empty(const orch_agents *a, const int32_t *want, int32_t age
     static const int32_t nothing[ORCH_LANES];
     if (memcmp(want, nothing, sizeof nothing) == 0)
         return agents; /* rows without an agent would hold it as well */
-    return orch_scan_by.holding(a->total, ORCH_LANES, a->rows, want);
+    return orch_scan_by.holding(a->total, a->dims, a->rows, want);
 }
 
 /* Fill why[WHY_WIDTH] for one shape. allowed: a flag for each agent, or NULL. rules: refreshed, or NULL. room: how many of the

@@ -131,7 +131,6 @@ class Cluster:
             limit[: self.dims] = columns.column("headroom", headroom, np.int64, self.dims)
         wide = columns.padded(request)
         agent = np.empty(demand.pods, np.int32)
-        reason = np.zeros(demand.pods, np.uint8)
         placed = np.zeros(len(demand), np.int64)
         why = np.empty((len(demand), kernel.WHY_WIDTH), np.int32)
         sequence = self._index.sequence(demand.shape, demand.priority, wide)
@@ -139,10 +138,10 @@ class Cluster:
         with self._holding(held) as (held_rows, taken):
             whys = self._index.match(
                 sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
-                policies, limit, agent, reason, placed, why, table, held_rows, taken,
+                policies, limit, agent, placed, why, table, held_rows, taken,
             )  # fmt: skip
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
-        return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock, rules)
+        return Match(demand, request[demand.shape], agent, placed, why, self._index.clock, rules)
 
     def assign(
         self,

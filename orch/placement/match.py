@@ -15,7 +15,7 @@ from orch.placement.why import Why, why_of
 
 @dataclass(slots=True, eq=False)
 class Match:
-    """agent: int32[P], -1 = unplaced.  reason: uint8[P] of `Reason`, 0 = placed.  placed: int64[D], pods per row.
+    """agent: int32[P], -1 = unplaced.  placed: int64[D], pods per row.
 
     Placed pods of a row come before its unplaced ones. why_columns: int32[K, WHY_WIDTH], one row for each demand row
     with unplaced pods, in ascending row order; `why(row)` reads it. request: int32[D, R].
@@ -24,12 +24,20 @@ class Match:
     demand: Demand
     request: Int32
     agent: Int32
-    reason: UInt8
     placed: Int64
     why_columns: Int32
     clock: int
     rules: Rules | None = None
     rolled_back: bool = False
+
+    @property
+    def reason(self) -> UInt8:
+        """uint8[P] of `Reason`, 0 = placed: that of the pod's row. Made when asked: a row has one reason. O(P)."""
+        of_row = np.zeros(len(self.demand), np.uint8)
+        of_row[self.unplaced_rows] = self.why_columns[:, kernel.WHY_REASON]
+        reasons: UInt8 = np.repeat(of_row, self.demand.count)
+        reasons[self.agent >= 0] = 0
+        return reasons
 
     @property
     def unplaced_rows(self) -> Int32:
