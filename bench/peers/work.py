@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
-from bench.processes import with_environment
+from orch.node.procfs import pids, stat_of
 
 COMMAND = "echo $ORCH_INDEX; exit $((ORCH_INDEX % 7))"
 
@@ -32,16 +31,26 @@ def ask(module: str, n: int) -> tuple[float, bool]:
 
     However it ends, none of its processes and files stay behind.
     """
-    mark = secrets.token_hex(8)
     with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        environment = {**os.environ, "ORCH_BENCH": mark, "TMPDIR": folder}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", module, str(n)], capture_output=True, text=True, check=True, env=environment
-            )
-        finally:
-            for pid in with_environment(f"ORCH_BENCH={mark}"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        command = [sys.executable, "-m", module, str(n)]
+        environment = {**os.environ, "TMPDIR": folder}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        ) as peer:
+            try:
+                printed, said = peer.communicate()
+            finally:
+                _end(peer.pid)
+    if peer.returncode != 0:
+        raise subprocess.CalledProcessError(peer.returncode, command, printed, said)
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return float(result["per_s"]), bool(result["right"])
+
+
+def _end(session: int) -> None:
+    """Kill what is left of a session. Ray's processes write their titles over their environment: no mark finds them."""
+    for pid in pids():
+        stat = stat_of(pid)
+        if stat is not None and stat.session == session:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
