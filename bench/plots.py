@@ -151,7 +151,7 @@ def offers(rows: Newest) -> Chart:
     """Milliseconds of one cycle to frameworks elsewhere, a dot without and one with quotas."""
     lines: Lines = {}
     for (name, case), row in rows.items():
-        if name == "offers" and row["unit"] == "ms" and not case.endswith("first"):
+        if name == "offers" and row["unit"] == "ms" and "," in case and not case.endswith("first"):
             size, _, quotas = case.partition(" ")
             lines.setdefault(size, {})["under quotas" if quotas else "offers and declines"] = row["figure"]
     return Chart(

@@ -107,6 +107,7 @@ def test_charts_show_what_the_rows_say(tmp_path: Path) -> None:
             row("placement", "1M,10k,100 zones", 8.0, peer="the plain case", ratio=1.6),
             row("offers", "10k,50", 2.0, unit="ms"), row("offers", "10k,50 quotas", 3.0, unit="ms"),
             row("offers", "10k,50 first", 9.0, unit="ms"), row("offers", "conflicts 2 busy", 30.0, unit="%"),
+            row("offers", "idle cycle 100000 agents", 0.4, unit="ms"),
         ]
     )  # fmt: skip
     assert plots.constraints(rows).lines == {"1M,10k,100": {"zones": 1.6}}
