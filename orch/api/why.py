@@ -18,9 +18,8 @@ from orch.api import reads
 from orch.machine.host import Host
 from orch.master import views as master_views
 from orch.model.errors import UsageError
-from orch.model.reasons import Reason
 from orch.model.specs.template import Template
-from orch.model.states import FIRST_TERMINAL, State
+from orch.model.states import State
 from orch.model.words import needs_sentence
 from orch.services import host_ports
 from orch.services.constraints import Limits
@@ -159,20 +158,9 @@ def _nothing_waits(what: str, thing: dict[str, Any]) -> str:
 
 def _failures(host: Host, number: int) -> str:
     """The first pods of a job that did not end well, and how they did; "" where there are none."""
-    columns = reads.job_columns(host, number)
-    states = columns["states"]
-    failed = np.flatnonzero((states >= FIRST_TERMINAL) & (states != State.FINISHED))
-    told = [
-        f"pod {index} {State(states[index]).name.lower()}: "
-        + (reads.note_of(State(states[index]).name, Reason(reason).name, int(code)) or "no reason is known")
-        for index, reason, code in zip(
-            failed[:TOLD_FAILURES].tolist(),
-            columns["reasons"][failed[:TOLD_FAILURES]].tolist(),
-            columns["exit_codes"][failed[:TOLD_FAILURES]].tolist(),
-            strict=True,
-        )
-    ]
-    more = f"; and {len(failed) - len(told)} more" if len(failed) > len(told) else ""
+    failed, total = reads.job_failures(host, number, TOLD_FAILURES)
+    told = [f"pod {pod['index']} {pod['state'].lower()}: {pod['note'] or 'no reason is known'}" for pod in failed]
+    more = f"; and {total - len(told)} more" if total > len(told) else ""
     return "".join(f"; {one}" for one in told) + more
 
 
