@@ -99,7 +99,9 @@ class Index:
         held_rows: _Int32 | None = None,
         held: _Int32 | None = None,
     ) -> None: ...
-    def give_back(self, agent: _Int32, offset: _Int64, placed: _Int64, requests: _Int32, since: int) -> None: ...
+    def give_back(
+        self, agent: _Int32, offset: _Int64, placed: _Int64, shape: _Int32, requests: _Int32, since: int
+    ) -> None: ...
 
 def commit(
     agent: _Int32,

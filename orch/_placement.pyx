@@ -390,7 +390,13 @@ cdef class Index:
                     __builtin_prefetch(&count[z])
                     __builtin_prefetch(&gang[z])
                     __builtin_prefetch(&offset[z])
-                    __builtin_prefetch(&requests[shape[sequence[i + AHEAD]], 0])
+                    __builtin_prefetch(&policy[z])
+                    __builtin_prefetch(&placed[z])
+                    z = sequence[i + AHEAD]
+                    __builtin_prefetch(&requests[shape[z], 0])
+                    __builtin_prefetch(&mask_row[shape[z]])
+                    if count[z] > 0:
+                        __builtin_prefetch(&agent[offset[z]])
                 if count[d] == 0:
                     continue
                 s = shape[d]
@@ -558,8 +564,8 @@ cdef class Index:
             why[C_ROW] = -1
 
     def give_back(self, const int32_t[::1] agent, const int64_t[::1] offset, const int64_t[::1] placed,
-                  const int32_t[:, ::1] requests, int64_t since):
-        """Undo a match: demand row d put placed[d] pods of requests[d] on agent[offset[d]:]. Agents told since are left."""
+                  const int32_t[::1] shape, const int32_t[:, ::1] requests, int64_t since):
+        """Undo a match: row d put placed[d] pods of requests[shape[d]] on agent[offset[d]:]. Agents told since are left."""
         cdef int64_t d, i, j, stop, row
         with nogil:
             if agent.shape[0] > self.rows // 4:
@@ -574,7 +580,7 @@ cdef class Index:
                         j += 1
                     if self.told_from + <int64_t>self.told[row] < since:
                         self._leave(row)
-                        orch_charge(&self.free_[row, 0], &requests[d, 0], i - j)
+                        orch_charge(&self.free_[row, 0], &requests[shape[d], 0], i - j)
                         self._enter(row)
                     i = j
 

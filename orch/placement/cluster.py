@@ -141,7 +141,7 @@ class Cluster:
                 policies, limit, agent, placed, why, table, held_rows, taken,
             )  # fmt: skip
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
-        return Match(demand, request[demand.shape], agent, placed, why, self._index.clock, rules)
+        return Match(demand, wide, self.dims, agent, placed, why, self._index.clock, rules)
 
     def assign(
         self,
@@ -187,10 +187,10 @@ class Cluster:
         if match.rolled_back:
             raise ShapeError("this match was rolled back before")
         match.rolled_back = True
-        wide = columns.padded(match.request)
-        self._index.give_back(match.agent, match.demand.offset, match.placed, wide, match.clock)
+        demand = match.demand
+        self._index.give_back(match.agent, demand.offset, match.placed, demand.shape, match.requests, match.clock)
         if match.rules is not None:
-            match.rules.uncount(match.demand.shape, match.agent, match.demand.offset, match.placed)
+            match.rules.uncount(demand.shape, match.agent, demand.offset, match.placed)
 
     def explain(
         self,
