@@ -3,7 +3,8 @@ waits for.
 
 Always `{id, agents, feasible, ruled_out, nearest, never, sentence, waiting}`: each agent is counted once, in
 `feasible` or in `ruled_out`. `waiting`: null (nothing of it waits), `agents`, `resources`, `turn`,
-`backoff` (after a failure), `change` (older instances go first), `needs` or `launch`.
+`backoff` (after a failure), `change` (older instances go first), `needs`, `launch` or `preemption` (it is placed, and
+starts once those of lower priority that give way to it have ended: `waits_for`, their names).
 """
 
 from __future__ import annotations
@@ -96,13 +97,34 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
         job = reads.job(host, row["job"])
         assert job is not None
         if row["state"] == State.SCHEDULED.name and not job["stopped"]:
-            return _of_job(host, job, row["name"])
+            found = _of_job(host, job, row["name"])
+            return (
+                {**found, "sentence": f"{found['sentence']}; its last attempt ended: {row['note']}"}
+                if row["note"]
+                else found
+            )
         found = _explained(host, row["name"], job["request"], max(job["gang"], 1))
     else:
         request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
         found = _explained(host, row["name"], request, 1)
     waiting = "launch" if row["state"] in _ON_THE_WAY else None
-    return {**found, "waiting": waiting, "sentence": _instance_sentence(row)}
+    return {**found, "waiting": waiting, "sentence": _instance_sentence(row), **_preemption(host, row)}
+
+
+def _preemption(host: Host, row: dict[str, Any]) -> dict[str, Any]:
+    """What an instance waits for that took the place of others, or who takes its own place; mostly nothing."""
+    known = master_views.instance(reads.master_of(host), row["number"]) or {}
+    if known.get("waits_for"):
+        names = [reads.instance_name_of(host, number) for number in known["waits_for"]]
+        shown = ", ".join(names[:TOLD_FAILURES]) + (", ..." if len(names) > TOLD_FAILURES else "")
+        pods = "1 pod of a lower priority has" if len(names) == 1 else f"{len(names)} pods of lower priority have"
+        sentence = f"{row['name']} is placed on {row['agent']}, and starts once {pods} ended to make room: {shown}"
+        return {"waiting": "preemption", "waits_for": names, "sentence": sentence}
+    if "gives_way_to" in known:
+        taker = reads.instance_name_of(host, known["gives_way_to"])
+        words = f"{row['name']} is {row['state']} on {row['agent']}: {taker}, of a higher priority, takes its place"
+        return {"gives_way_to": taker, "sentence": words}
+    return {}
 
 
 def _explained(

@@ -15,7 +15,7 @@ from orch.batch.ledger import Ledger
 from orch.batch.pending import Pending
 from orch.batch.queue import Key, Queue, Taken, joined
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, I32, I64, Accept, Demand, OfferBatch, Payload
+from orch.model.messages import EMPTY_I32, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty, take_env
 from orch.model.resources import R
 from orch.model.states import State
@@ -39,10 +39,14 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """One queue's share of a match: agents int32[k] for the first pods of its jobs."""
+    """One queue's share of a match: agents int32[k] for the first pods of its jobs.
+
+    preempt: they may take the place of others; where the agent is -1, wherever that costs least.
+    """
 
     queue: Queue
     agents: I32
+    preempt: bool = False
 
 
 class Launcher:
@@ -189,7 +193,11 @@ class Launcher:
         chosen: list[Chosen] = []
         left, more = SLICE, False
         for turn, rows in rows_by_group([queue.group for queue in queues], offer.groups):
-            found, cut = self._match([queues[row] for row in rows], offer.headroom[turn], left)
+            theirs, room = [queues[row] for row in rows], offer.headroom[turn]
+            if len(offer.bands):
+                found, cut = _pressing(theirs, room, int(offer.bands[0]), left)
+            else:
+                found, cut = self._match(theirs, room, left)
             chosen += found
             left -= sum(len(share.agents) for share in found)
             more |= cut
@@ -248,6 +256,7 @@ class Launcher:
             priorities=np.repeat(np.array([share.queue.priority for share in chosen], dtype=np.int32), sizes),
             payload=self.payload(parts),
             more=more,
+            preempt=_preempt(chosen),
         )
 
     def _take(self, queue: Queue, pods: int) -> list[Taken]:
@@ -315,7 +324,25 @@ class Launcher:
 
     def refused(self, agents: I32) -> None:
         """What was accepted on these agents was not committed."""
-        self._offered.refuse(agents)
+        self._offered.refuse(agents[agents >= 0])
+
+
+def _pressing(queues: list[Queue], room: I64, least: int, most: int) -> tuple[list[Chosen], bool]:
+    """What of these queues is to take the place of others, about `most` pods; whether that ended it.
+
+    Of a priority of `least` or more, the highest first. room: what the group may take.
+    """
+    asking: list[Chosen] = []
+    for queue in sorted((one for one in queues if one.priority >= least), key=lambda one: -one.priority):
+        if most <= 0:
+            return asking, True
+        pods = min(queue.total, max(most, queue.gang) // queue.gang * queue.gang)
+        pods = int(most_pods(_requests([queue]), np.array([pods]), np.array([queue.gang]), room)[0])
+        if pods > 0:
+            asking.append(Chosen(queue, np.full(pods, -1, dtype=np.int32), preempt=True))
+            room = room - np.array(queue.request, dtype=np.int64) * pods
+            most -= pods
+    return asking, False
 
 
 def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int, I32]:
@@ -338,6 +365,13 @@ def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int,
 
 def _requests(queues: list[Queue]) -> I32:
     return np.array([queue.request for queue in queues], dtype=np.int32).reshape(len(queues), R)
+
+
+def _preempt(chosen: list[Chosen]) -> U8:
+    """uint8[k]: which pods may take the place of others; empty where none may."""
+    if not any(share.preempt for share in chosen):
+        return EMPTY_U8
+    return np.concatenate([np.full(len(share.agents), share.preempt, dtype=np.uint8) for share in chosen])
 
 
 def _gang_numbers(chosen: list[Chosen]) -> I32:

@@ -61,6 +61,8 @@ class Instances:
         self.table.remove(self.table.add(1))  # a free row, so that row -1 (not there) can be looked up at any time
         self.index = IdIndex()
         self.details: dict[int, dict[str, Any]] = {}
+        self.lowest: int | None = None
+        """No live row has a lower priority than this; None: there was none yet. Of this master only."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -117,6 +119,12 @@ class Instances:
             "changed_ms": changed_ms,
         }
 
+    def lower(self, priorities: I32) -> None:
+        """Rows of these priorities have come."""
+        if len(priorities):
+            least = int(priorities.min())
+            self.lowest = least if self.lowest is None else min(self.lowest, least)
+
     def snapshot(self, soft: bool, paths: list[str]) -> dict[str, Any]:
         """Kept columns, with the paths of the groups in use; with `soft`, what agents showed too."""
         table = self.table.to_dict((*_DURABLE, "starting") if soft else _DURABLE)
@@ -137,6 +145,7 @@ class Instances:
         self["group"][rows] = numbers[self["group"][rows]]
         self.index = IdIndex()
         self.index.insert(self["id"][rows], rows)
+        self.lower(self["priority"][rows])
         self.details = {int(number): detail for number, detail in image.get("details", {}).items()}
 
 
@@ -160,6 +169,7 @@ def launched(m: Master, fact: Launched) -> None:
         changed_ms=fact.at_ms,
     )
     instances.index.insert(fact.ids, rows)
+    instances.lower(fact.priorities)
     tally(fact.agents, m.agents["instances"])
     if m.committed is fact:
         m.committed = None
@@ -182,6 +192,7 @@ def changed(m: Master, fact: StatesChanged) -> None:
     instances["changed_ms"][where] = fact.changed_ms
     if len(ended):
         m.ledger.release(instances["agent"][ended], instances["request"][ended], instances["group"][ended])
+        m.preemptions.over(fact.ids[fact.states >= FIRST_TERMINAL])
 
 
 def stop_wanted(m: Master, fact: StopWanted) -> None:
@@ -207,6 +218,7 @@ def forgotten(m: Master, fact: Forgotten) -> None:
             instances.details.pop(number, None)
     instances.index.remove(fact.ids)
     instances.table.remove(rows)
+    m.preemptions.forget(fact.ids)
     m.agents.free_rows(agents)
     if m.tree.crowded:
         held = instances["group"][instances.table.rows()]

@@ -10,6 +10,7 @@ something else.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from orch.allocator import Wanted, headroom
 from orch.master.frameworks import Framework
+from orch.master.preemption import Bands, bands_of
 from orch.master.refusals import Refusals
 from orch.master.shown import Shown
 from orch.model.columns import distinct
@@ -34,6 +36,8 @@ MAX_PASSES = 16
 """Offers a framework may leave unused without time going on; then it has a rest."""
 REST_MS = 1_000
 """How long it rests. Who does not answer at all rests as long as it had the offer."""
+PRESS_MS = 100
+"""Between two rounds in which places may be taken, unless somebody wants something else."""
 GATHER_MS = 50
 """So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed
 by turn, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
@@ -67,13 +71,19 @@ class Offers:
         """Accepts that wait for those whose turn was before. Of this master only: they are lost with it."""
         self._shown = Shown()
         self._waiting: Framework | None = None
+        self._bands: Bands | None = None
+        """What the frameworks of this round may free; None: they may not."""
+        self._pressed = 0
+        """The last cycle that had such a round."""
+        self._press_ms = 0
+        """There is none before."""
         self._paused = False
         """A framework had enough for one event: the next tick goes on."""
 
     def run(self, m: Master, now_ms: int) -> None:
         """Go on with the cycle as far as it goes without an answer."""
         while self._waiting is None and not self._paused:
-            if not self._turns and not self._begin(m, now_ms):
+            if not self._turns and not self._begin(m, now_ms) and not self._begin_to_press(m, now_ms):
                 return
             framework, groups = self._turns.popleft()
             if framework.deadline_ms is not None:
@@ -135,6 +145,10 @@ class Offers:
         late = [name for name in self.early if name not in self._asked]
         return [*late, *(name for name in self._asked if name in self.early)]
 
+    def press(self) -> None:
+        """Places may be taken in the next cycle, however short ago the last time was."""
+        self._press_ms = 0
+
     def pause(self, m: Master, now_ms: int) -> None:
         """Go on with a new cycle in an event of its own, as soon as others had their turn."""
         self._paused = True
@@ -192,11 +206,50 @@ class Offers:
             for framework in asked:
                 framework.missed = True
             return False
+        wanted, whose = self._wanted(asked)
+        self._bands = None
+        self._contended = len(np.unique(wanted.group)) > 1
+        return self._plan(m, asked, wanted, whose)
+
+    def _begin_to_press(self, m: Master, now_ms: int) -> bool:
+        """Plan a round in which places may be taken, once a cycle, after all else; whether there is anybody to ask."""
+        lowest, agents = m.instances.lowest, m.agents.table.length
+        if self._pressed == self._cycle or lowest is None:
+            return False
+        asked = [
+            framework
+            for framework in m.frameworks.by_name.values()
+            if framework.outranks(lowest) is not None and framework.subscribed and not framework.suppressed
+            and framework.deadline_ms is None and not self._rests(m, framework)
+            and not framework.refusals.hides_all(now_ms, agents)
+        ]  # fmt: skip
+        if not asked:
+            return False
+        if now_ms < self._press_ms:
+            m.wake_by(self._press_ms)
+            return False
+        self._pressed, self._press_ms = self._cycle, now_ms + PRESS_MS
+        rows = [framework.outranks(lowest) for framework in asked]
+        self._bands = bands_of(m, np.concatenate([one.priorities[of] for one, of in zip(asked, rows, strict=True)]))
+        if self._bands is None:
+            return False
+        least = int(self._bands.priorities[0])
+        parts = [(framework.wanted, framework.outranks(least - 1)) for framework in asked]
+        wanted = {
+            name: np.concatenate([getattr(part, name)[of] for part, of in parts if of is not None])
+            for name in Wanted.__slots__
+        }
+        pods = [0 if of is None else int(of.sum()) for _, of in parts]
+        return self._plan(m, asked, Wanted(**wanted), np.repeat(np.arange(len(asked), dtype=np.int64), pods))
+
+    def _plan(self, m: Master, asked: list[Framework], wanted: Wanted, whose: I64) -> bool:
+        """Who is asked in which turn, and what each group may take; whether there is anybody."""
         usable = m.agents["usable"] == 1
         capacity = m.agents["free"].sum(axis=0, dtype=np.int64, where=usable[:, None])
-        wanted, whose = self._wanted(asked)
-        order, self._headroom = headroom(m.tree, wanted, capacity, m.ledger.total)
-        self._contended = len(np.unique(wanted.group)) > 1
+        freed = None
+        if self._bands is not None:
+            capacity, freed = capacity + self._bands.capacity, self._bands.by_group
+        order, self._headroom = headroom(m.tree, wanted, capacity, m.ledger.total, freed)
         self._used, self._left_of = m.tree["used"][order], -1
         self._at = dict(zip(order, range(len(order)), strict=True))
         turns: dict[int, list[int]] = {}
@@ -251,10 +304,14 @@ class Offers:
         batch: OfferBatch | OfferChanges
         if framework.hosted:
             batch = _own_columns(m, framework, hidden, paths, room)
+            if self._bands is not None:
+                batch = replace(batch, bands=self._bands.priorities, freeable=self._bands.freeable)
             self._waiting = framework
         else:
             rows = EMPTY_I32 if hidden is None else np.flatnonzero(hidden).astype(np.int32)
             batch = OfferChanges(self._shown.since(m.agents, framework.offered_version), rows, paths, room)
+            if self._bands is not None:
+                batch = replace(batch, bands=self._bands.priorities, freeable=self._bands.freeable)
         if now_ms > framework.offered_ms:
             framework.passes = 0
         framework.offered_version = max(m.agents.generation, 1)

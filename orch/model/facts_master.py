@@ -119,6 +119,29 @@ class StopWanted:
     grace_ms: int
 
 
+@record("master.preempted")
+@dataclass(frozen=True)
+class Preempted:
+    """Pods of lower priority give way to some that were launched just now, which wait until they are gone.
+
+    held int64[h]: those that wait. ids int64[k], attempts int32[k]: those that are stopped; by int64[k]: for which one.
+    """
+
+    at_ms: int
+    held: I64
+    ids: I64
+    attempts: I32
+    by: I64
+
+
+@record("master.unheld")
+@dataclass(frozen=True)
+class Unheld:
+    """There is room for these (instance) now: they wait no more, and are sent to their agents."""
+
+    ids: I64
+
+
 @record("master.forgotten")
 @dataclass(frozen=True)
 class Forgotten:

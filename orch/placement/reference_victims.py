@@ -98,7 +98,8 @@ class Scene:
         order = [
             at
             for at in order
-            if any(self.victims[at].request[d] for d in dims) and (within < 0 or within in self.line[self.victims[at].group])
+            if any(self.victims[at].request[d] for d in dims)
+            and (within < 0 or within in self.line[self.victims[at].group])
         ]
         if not dims:
             return []

@@ -47,7 +47,8 @@ def take_places(
 ) -> Places:  # fmt: skip
     """Find a place for each row, one after the other, and who gives way for it. The books are not changed.
 
-    books: group_used without what is being stopped already. debt int32[N, R]: what agents owe beyond what is free.
+    books: group_used without what is being stopped already. debt int32[N, R]: what agents owe beyond what is free, less
+    what they get back of that (below 0: so much more than `free` there will be).
     guarantee int64[G, R]: below it no group is brought by a row of another group; above that row's own group it does
     not bind, as there only the priorities count.
     agent int32[k]: -1: any usable one. shape int32[k]: rows of requests int32[S, R]. priority int32[k]. group int32[k].

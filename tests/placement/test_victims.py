@@ -1,4 +1,4 @@
-"""Preemption: who gives way is what the plain search finds; the fewest, of the lowest priority, and no guarantee broken."""
+"""Preemption: who gives way is what the plain search finds; the fewest, of the lowest priority, no guarantee broken."""
 
 from __future__ import annotations
 
