@@ -157,7 +157,7 @@ class Master(Machine):
         assert [ours.by_name[ours.names[row]] for row in here.tolist()] == here.tolist(), "a name leads to another row"
         assert len(here) == len(ours.by_name)
         assert np.all(ours["session"][here] > 0) and np.all(ours["state"] <= AgentState.REMOVED)
-        assert np.array_equal(ours["usable"] == 1, ours["state"] == AgentState.READY)
+        assert np.array_equal(ours["usable"], agents.usable(ours["state"]))
         lost = ours["removed"] == 1
         assert not np.any(lost[table["agent"][held]]), "an instance runs on an agent that is gone"
         ended = table["state"][rows] >= FIRST_TERMINAL

@@ -298,7 +298,7 @@ class Offers:
         room = self._left[[self._at[group] for group in groups]]
         paths = [m.tree.paths[group] for group in groups]
         hidden = framework.refusals.hides(now_ms, m.agents.table.length)
-        if hidden is not None and not np.any(m.agents["usable"] > hidden):
+        if hidden is not None and not np.any((m.agents["usable"] == 1) & ~hidden):
             self._took(framework, groups, [])
             return
         batch: OfferBatch | OfferChanges

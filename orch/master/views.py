@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class AgentColumns:
     """What placement needs of all agents: N rows, of which those with a total of 0 are nobody.
 
-    free, total int32[N, R]; usable uint8[N]; names and attributes by row. Views: read at once, and do not keep.
+    free, total int32[N, R]; usable uint8[N], 2 = draining; names and attributes by row. Views: read at once, do
+    not keep.
     """
 
     free: I32
@@ -55,7 +56,7 @@ def agents(m: Master, offset: int = 0, limit: int | None = None) -> list[dict[st
 
 def are_ready(m: Master, names: Sequence[str]) -> bool:
     """Whether there are agents of all these names, and all are READY."""
-    usable, by_name = m.agents["usable"], m.agents.by_name
+    usable, by_name = m.agents["usable"] == 1, m.agents.by_name
     if np.count_nonzero(usable) < len(names):
         return False
     rows = np.array([by_name.get(name, -1) for name in names], dtype=np.int64)

@@ -380,9 +380,9 @@ class Subscribed:
 class OfferBatch:
     """What is free, for the groups whose turn it is. Columns of N agent rows, N = all rows of the master's table.
 
-    free, total int32[N, R]; usable uint8[N]; sessions int64[N]. `changed int32[m]`: rows that changed since the
-    framework's
-    last offer (`full`: all). groups: in the order of their turn; headroom int64[G, R]: how much each may take now.
+    free, total int32[N, R]; usable uint8[N], 1 or not (2: draining); sessions int64[N]. `changed int32[m]`: rows that
+    changed since the framework's last offer (`full`: all). groups: in the order of their turn; headroom int64[G, R]:
+    how much each may take now.
     Free and total are the master's own columns, not copies, for a framework in its process: read, do not keep.
 
     bands int32[B], ascending, mostly empty: priorities from which on places may be taken. freeable int32[B, N, R]: what
