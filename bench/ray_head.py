@@ -38,16 +38,26 @@ class RayHead:
         port = _free_port()
         node = RayNode("bench", "head", "127.0.0.1", self._folder / "r", token, head_port=port)
         environment = {**node.environment(), "ORCH_BENCH": self._marker}
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        if self._block:
-            subprocess.Popen(node.command(), env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
-            _wait_for_port(port)
-        else:
-            command = [part for part in node.command() if part != "--block"]
-            subprocess.run(command, env=environment, check=True, **quiet)  # type: ignore[call-overload]
+        try:
+            self._start(node.command(), environment, port)
+        except BaseException:  # interrupted, say: a block that did not begin has no end
+            self._end()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _start(self, node: list[str], environment: dict[str, str], port: int) -> None:
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if self._block:
+            subprocess.Popen(node, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
+            _wait_for_port(port)
+        else:
+            command = [part for part in node if part != "--block"]
+            subprocess.run(command, env=environment, check=True, **quiet)  # type: ignore[call-overload]
+
+    def _end(self) -> None:
         for pid in self.pids():
             try:
                 os.kill(pid, signal.SIGKILL)

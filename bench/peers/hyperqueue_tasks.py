@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench.peers.work import COMMAND, exit_code, output
+from bench.peers.work import COMMAND, ask, exit_code, output
 
 
 def run(n: int) -> tuple[float, bool]:
     """Launch n commands in a process of its own; returns (launches a second, all outputs and codes right)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.peers.hyperqueue_tasks", str(n)], capture_output=True, text=True, check=True
-    )
-    result = json.loads(done.stdout.splitlines()[-1])
-    return float(result["per_s"]), bool(result["right"])
+    return ask("bench.peers.hyperqueue_tasks", n)
 
 
 def main(n: int) -> None:

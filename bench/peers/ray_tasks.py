@@ -8,23 +8,19 @@ import sys
 import tempfile
 import time
 
-from bench.peers.work import COMMAND, exit_code, output
+from bench.peers.work import COMMAND, ask, exit_code, output
 
 
 def run(n: int) -> tuple[float, bool]:
     """Launch n commands in a process of its own; returns (launches a second, all outputs and codes right)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.peers.ray_tasks", str(n)], capture_output=True, text=True, check=True
-    )
-    result = json.loads(done.stdout.splitlines()[-1])
-    return float(result["per_s"]), bool(result["right"])
+    return ask("bench.peers.ray_tasks", n)
 
 
 def main(n: int) -> None:
     """Print `{per_s, right}` as JSON."""
     import ray
 
-    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="r") as folder:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, _temp_dir=folder)
 
         @ray.remote

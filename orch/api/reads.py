@@ -121,10 +121,9 @@ def job_count(host: Host) -> int:
 
 def job_columns(host: Host, number: int) -> dict[str, NDArray[Any]]:
     """`states uint8[n], exit_codes int16[n], reasons uint8[n], attempts, agents int32[n]` (agents: rows, -1 none)."""
-    found = batch_views.columns(batch_of(host), number)
+    found = batch_views.outcome(batch_of(host), number)
     assert found is not None, f"there is no job {number}"
-    names = ("states", "exit_codes", "reasons", "attempts", "agents")
-    return {name: getattr(found, name) for name in names}
+    return found
 
 
 def job_instances(
@@ -135,6 +134,12 @@ def job_instances(
     found = batch_views.instances(batch_of(host), number, offset, limit + 1, wanted)
     page = [_pod(host, one) for one in found[:limit]]
     return page, offset + limit if len(found) > limit else None
+
+
+def job_failures(host: Host, number: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The first of a job's pods that ended and not well, and how many there are."""
+    found, total = batch_views.failures(batch_of(host), number, limit)
+    return [_pod(host, one) for one in found], total
 
 
 def job_waiting(host: Host, number: int) -> list[dict[str, Any]]:

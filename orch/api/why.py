@@ -19,9 +19,8 @@ from orch.api import reads
 from orch.machine.host import Host
 from orch.master import views as master_views
 from orch.model.errors import UsageError
-from orch.model.reasons import Reason
 from orch.model.specs.template import Template
-from orch.model.states import FIRST_TERMINAL, State
+from orch.model.states import State
 from orch.model.words import needs_sentence
 from orch.services import host_ports
 from orch.services.constraints import Limits
@@ -98,11 +97,8 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
         assert job is not None
         if row["state"] == State.SCHEDULED.name and not job["stopped"]:
             found = _of_job(host, job, row["name"])
-            return (
-                {**found, "sentence": f"{found['sentence']}; its last attempt ended: {row['note']}"}
-                if row["note"]
-                else found
-            )
+            last = f"; its last attempt ended: {row['note']}" if row["note"] else ""
+            return {**found, "sentence": found["sentence"] + last}
         found = _explained(host, row["name"], job["request"], max(job["gang"], 1))
     else:
         request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
@@ -114,7 +110,10 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
 def _preemption(host: Host, row: dict[str, Any]) -> dict[str, Any]:
     """What an instance waits for that took the place of others, or who takes its own place; mostly nothing."""
     known = master_views.instance(reads.master_of(host), row["number"]) or {}
-    if known.get("waits_for"):
+    if "waits_for" in known and not known["waits_for"]:
+        sentence = f"{row['name']} is placed on {row['agent']}, and starts once others there that are to stop have ended"
+        return {"waiting": "preemption", "waits_for": [], "sentence": sentence}
+    if "waits_for" in known:
         names = [reads.instance_name_of(host, number) for number in known["waits_for"]]
         shown = ", ".join(names[:TOLD_FAILURES]) + (", ..." if len(names) > TOLD_FAILURES else "")
         pods = "1 pod of a lower priority has" if len(names) == 1 else f"{len(names)} pods of lower priority have"
@@ -181,20 +180,9 @@ def _nothing_waits(what: str, thing: dict[str, Any]) -> str:
 
 def _failures(host: Host, number: int) -> str:
     """The first pods of a job that did not end well, and how they did; "" where there are none."""
-    columns = reads.job_columns(host, number)
-    states = columns["states"]
-    failed = np.flatnonzero((states >= FIRST_TERMINAL) & (states != State.FINISHED))
-    told = [
-        f"pod {index} {State(states[index]).name.lower()}: "
-        + (reads.note_of(State(states[index]).name, Reason(reason).name, int(code)) or "no reason is known")
-        for index, reason, code in zip(
-            failed[:TOLD_FAILURES].tolist(),
-            columns["reasons"][failed[:TOLD_FAILURES]].tolist(),
-            columns["exit_codes"][failed[:TOLD_FAILURES]].tolist(),
-            strict=True,
-        )
-    ]
-    more = f"; and {len(failed) - len(told)} more" if len(failed) > len(told) else ""
+    failed, total = reads.job_failures(host, number, TOLD_FAILURES)
+    told = [f"pod {pod['index']} {pod['state'].lower()}: {pod['note'] or 'no reason is known'}" for pod in failed]
+    more = f"; and {total - len(told)} more" if total > len(told) else ""
     return "".join(f"; {one}" for one in told) + more
 
 

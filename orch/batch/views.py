@@ -17,7 +17,7 @@ from orch.model.codec import decode
 from orch.model.ids import instance_name, parent_group
 from orch.model.messages import I16, I32, I64, U8
 from orch.model.reasons import NO_EXIT_CODE, Reason
-from orch.model.states import State
+from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import needs_sentence
 
 PAGE_MOST = 10_000
@@ -66,6 +66,25 @@ def job_of(machine: Batch, instance: int) -> int | None:
     """The number of the job that an instance id belongs to."""
     at = int(machine.ledger.jobs.locate(np.array([instance], dtype=np.int64))[0][0])
     return None if at < 0 else int(machine.ledger.jobs["number"][at])
+
+
+def outcome(machine: Batch, number: int) -> dict[str, NDArray[Any]] | None:
+    """What programs read of all pods of a job, the first five columns of `Columns`; None where there is no such job.
+
+    A million of them keep others waiting for some ms, and their times would cost three times as much.
+    """
+    ledger = machine.ledger
+    at = ledger.jobs.at(number)
+    if at < 0:
+        return None
+    rows, pods = ledger.rows(at), ledger.pods
+    return {
+        "states": pods["state"][rows].copy(),
+        "exit_codes": pods["exit_code"][rows].copy(),
+        "reasons": pods["reason"][rows].copy(),
+        "attempts": pods["attempt"][rows].astype(np.int32),
+        "agents": pods["agent"][rows].copy(),
+    }
 
 
 def columns(machine: Batch, number: int, start: int = 0, stop: int | None = None) -> Columns | None:
@@ -132,6 +151,21 @@ def instances(
         assert part is not None
         page.append(_instance(machine, at, part, 0))
     return page
+
+
+def failures(machine: Batch, number: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The first pods of a job that ended and not well, at most `limit`, and how many there are."""
+    ledger = machine.ledger
+    at = ledger.jobs.at(number)
+    if at < 0:
+        return [], 0
+    counts = ledger.jobs["counts"][at]
+    total = int(counts[FIRST_TERMINAL:].sum() - counts[State.FINISHED])
+    if total == 0:
+        return [], 0
+    states = ledger.pods["state"][ledger.rows(at)]
+    first = np.flatnonzero((states >= FIRST_TERMINAL) & (states != State.FINISHED))[:limit].tolist()
+    return [instances(machine, number, index, 1)[0] for index in first], total
 
 
 def waiting(machine: Batch, number: int) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ _LOST_S = 20.0
 _CALL_RETRIES_S = 15.0
 _PIECE_S = 0.005
 """Of records applied at a stretch, about; a reader waits for one stretch."""
+_TURNS = 6
+"""Of the event loop between two stretches: as many as it takes from a request's first byte to its answer's last."""
 _BUSY_S, _REST_S = 0.003, 0.01
 """Answers of the feed that come so close upon each other are followed by a rest."""
 
@@ -148,7 +150,8 @@ class RayBackend:
                 while at < len(bodies) and time.monotonic() - began < _PIECE_S:
                     self.follower.apply([decode(bodies[at])], time.time_ns() // 1_000_000)
                     at += 1
-            await asyncio.sleep(0)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
 
     async def _rest(self, came: bool) -> None:
         """While much happens, look for it in larger pieces: each call costs the master as much as a small event."""

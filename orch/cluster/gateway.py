@@ -21,6 +21,7 @@ from typing import Any
 
 from orch.cluster.files import ClusterFiles, read_json, secret, write_failure, write_json
 from orch.cluster.machine import fleet_names
+from orch.cluster.priority import ahead, as_others
 from orch.cluster.ray_process import adopt_ray_environment
 from orch.cluster.start import launch, supervisor
 from orch.cluster.take_down import down
@@ -97,7 +98,7 @@ async def _serve(files: ClusterFiles, config: dict[str, Any], listener: socket.s
     server = Server(
         uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
     )
-    watch_supervisor(files, config)
+    watch_supervisor(files, config, is_ahead=ahead())
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -121,7 +122,7 @@ async def _serve(files: ClusterFiles, config: dict[str, Any], listener: socket.s
     os._exit(0)
 
 
-def watch_supervisor(files: ClusterFiles, config: dict[str, Any]) -> None:
+def watch_supervisor(files: ClusterFiles, config: dict[str, Any], is_ahead: bool = False) -> None:
     """When our parent is killed, start another one, which adopts the pods, and ends us and Ray before it begins."""
     loop = asyncio.get_running_loop()
     parent = os.pidfd_open(os.getppid())
@@ -134,6 +135,8 @@ def watch_supervisor(files: ClusterFiles, config: dict[str, Any]) -> None:
         with files.exclusive():
             if supervisor(files) is None:
                 log.error("the supervisor was killed, another one is started")
+                if is_ahead:
+                    as_others()
                 launch(files, read_json(files.config_json))
 
     loop.add_reader(parent, replace)

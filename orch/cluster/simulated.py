@@ -41,6 +41,8 @@ from orch.runtime.spans import Spans
 PER_ACTOR = 50_000
 """Simulated machines of one actor; at most `ACTORS`, which then have more each."""
 ACTORS = 4
+_NICENESS = 5
+"""Other machines would not compete with the master and the API for these CPUs."""
 RUN_TIME = "ORCH_SIM_MS"
 _SIGTERM = -15
 
@@ -65,6 +67,7 @@ class SimulatedHost:
 
     async def __init__(self, plan: dict[str, Any], name: str) -> None:  # type: ignore[misc]  # Ray awaits it
         logs.configure(name)
+        os.nice(_NICENESS)
         spans = Spans()
         self._link: Link = to_master(name, spans)
         self._machine = SimulatedMachine(plan, Clock(), self._link.send)

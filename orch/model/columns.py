@@ -39,8 +39,8 @@ def as_slice(rows: Ints) -> slice | Ints:
     return rows
 
 
-_LARGE = 65_536
-"""Rows from which tables grow fourfold: what was not written takes no memory, and each copy keeps others waiting."""
+_LARGE, _STRIDE = 65_536, 16
+"""Rows from which tables grow by so much: what was not written takes no memory, and each copy keeps others waiting."""
 
 
 class Table:
@@ -89,8 +89,9 @@ class Table:
         """Give rows back. Their columns become 0. Removing a row twice is a bug."""
         if len(rows) == 0:
             return
+        where = as_slice(rows)
         for array in self._arrays.values():
-            array[rows] = 0
+            array[where] = 0
         merged = np.sort(np.concatenate([self._free, rows]), kind="stable")
         assert not (merged[1:] == merged[:-1]).any(), "a row was removed twice"
         self._free = merged
@@ -133,7 +134,7 @@ class Table:
         if need <= self._capacity:
             return
         while self._capacity < need:
-            self._capacity *= 2 if self._capacity < _LARGE else 4
+            self._capacity *= 2 if self._capacity < _LARGE else _STRIDE
         for name, array in self._arrays.items():
             self._arrays[name] = _longer(array[: self.length], self._capacity)
 
@@ -188,7 +189,7 @@ class IdIndex:
             return
         end = self._length + len(ids)
         if end > len(self._ids):
-            room = max(16, end * (2 if end < _LARGE else 4))
+            room = max(16, end * (2 if end < _LARGE else _STRIDE))
             self._ids = _longer(self._ids[: self._length], room)
             self._rows = _longer(self._rows[: self._length], room)
         self._ids[self._length : end], self._rows[self._length : end] = ids, rows
@@ -227,6 +228,8 @@ class IdIndex:
         self._length = len(self._ids)
 
     def _compact(self) -> None:
-        keep = self._rows[: self._length] >= 0
-        self._ids, self._rows = self._ids[: self._length][keep], self._rows[: self._length][keep]
-        self._length, self._dead = len(self._ids), 0
+        """Close the gaps. The room stays: to grow again keeps others waiting, and what lies idle takes no memory."""
+        keep, room = self._rows[: self._length] >= 0, len(self._ids)
+        self._ids = _longer(self._ids[: self._length][keep], room)
+        self._rows = _longer(self._rows[: self._length][keep], room)
+        self._length, self._dead = int(keep.sum()), 0

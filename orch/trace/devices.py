@@ -26,6 +26,7 @@ class Devices:
         shapes = GpuShapes.of(pods.request[:, 0], pods.request[:, 1], pods.milli, pods.number, pods.models)
         self._agents, self._policy, self._shapes = agents, policy, shapes
         self._gang, self._usual = pods.gang, usual_kinds(pods)
+        self._every = np.arange(len(pods.gang))
         self._model = np.left_shift(np.uint64(1), agents.model.astype(np.uint64))
         self._cluster = GpuCluster(
             agents.total[:, 0], agents.total[:, 1], agents.devices, agents.model, shapes, Mix.of(shapes, pods.of_kind())
@@ -98,6 +99,10 @@ class Devices:
             fits = self._fits(kind[some], free, device, model)
             room[some] = np.where(fits, fit_counts(sums, asked[some]), 0).sum(axis=0)
         return room
+
+    def fits(self, agent: Int64) -> NDArray[np.bool_]:
+        """bool[k, K], does each of these agents hold a pod of each kind now? agent: int64[k], few."""
+        return self._fits(self._every, *self._free(agent))
 
     def fragmentation(self) -> list[float]:
         """float[R], of what is free of each resource, the part that a usual pod can not use. Of GPUs by FGD's measure.

@@ -29,6 +29,8 @@ EVERY_POLICY = tuple(dict.fromkeys((*POLICIES, *GPU_POLICIES)))
 SCORES_MOST = 1 << 29
 """Shapes times agents: a GPU policy keeps 8 bytes for each."""
 WHYS = 5
+FEW = 8
+"""Agents with more free than before: up to so many, and it is asked turn by turn who fits there, not of everybody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,7 @@ class _Replay:
         self._row = np.repeat(order, count)
         self._pod_kind = np.repeat(self._kind, amount)
         self._duration = pods.duration[self._row]
-        self._queue = Queue(self._kind, priority, amount, pods.gang)
-        self._priority = priority
+        self._queue = Queue(self._kind, priority, self._arrival, amount, pods.gang)
         self._taken = [0] * len(amount)
         self._departures = Departures()
         self._request = pods.request.astype(np.int64)
@@ -166,24 +167,37 @@ class _Replay:
         return self._placer.release(kind, self._agent[pods], None if self._devices is None else self._devices[pods])
 
     def _match(self, now_ms: int, fresh: list[int], freed: Int64 | None) -> None:
-        """Try what could fit, in the order of the queue."""
-        candidates = self._queue.candidates(fresh, freed, self._placer.room)
-        if not candidates:
+        """Try what could fit, in the order of the queue: at once, or turn by turn where few agents have more free."""
+        if freed is None or len(freed) > FEW:
+            self._place(now_ms, self._queue.candidates(fresh, freed, self._placer.room))
             return
-        groups = np.array([group for _, group, _ in candidates], np.int64)
-        count = np.array([pods for _, _, pods in candidates], np.int64)
-        turn = np.zeros(len(groups), np.int64)
-        turn[1:] = (np.diff(self._priority[groups]) != 0) | (np.diff(self._arrival[groups]) != 0)
-        placed, agent, devices = self._placer.place(self._kind[groups], count, -np.cumsum(turn))
-        begins = []
-        for candidate, amount in zip(candidates, placed.tolist(), strict=True):
-            group = candidate[1]
-            begins.append(self._first[group] + self._taken[group])
+        on = self._placer.fits(freed)
+        may = np.zeros(on.shape[1], bool)
+        may[fresh] = True
+        spent: list[int] = []
+        while tried := self._queue.first(may | on.any(axis=0)):
+            placed, agent = self._place(now_ms, tried)
+            kinds = self._kind[[group for group, _ in tried]]
+            may[kinds[placed < [pods for _, pods in tried]]] = False
+            spent += kinds[(placed == 0)].tolist()  # a gang may not fit where one of its pods does
+            took = set(agent.tolist())
+            touched = [at for at, one in enumerate(freed.tolist()) if one in took]
+            if touched:
+                on[touched] = self._placer.fits(freed[touched])
+            on[:, spent] = False
+
+    def _place(self, now_ms: int, tried: list[tuple[int, int]]) -> tuple[Int64, Int32]:
+        """One match of (group, pods). Returns (pods placed of each, their agents)."""
+        groups = np.array([group for group, _ in tried], np.int64)
+        count = np.array([pods for _, pods in tried], np.int64)
+        placed, agent, devices = self._placer.place(self._kind[groups], count, -self._queue.turns(groups))
+        begins = [self._first[group] + self._taken[group] for group, _ in tried]
+        amounts = placed.tolist()
+        for (group, _), amount in zip(tried, amounts, strict=True):
             self._taken[group] += amount
-            self._queue.back(candidate, amount)
-        self._queue.settle(list(dict.fromkeys(self._kind[groups].tolist())))
+        self._queue.placed([(group, amount) for (group, _), amount in zip(tried, amounts, strict=True)])
         if not len(agent):
-            return
+            return placed, agent
         ends = np.cumsum(placed)
         pods = np.arange(len(agent)) + np.repeat(np.array(begins, np.int64) - (ends - placed), placed)
         self._agent[pods], self._start[pods] = agent, now_ms
@@ -193,6 +207,7 @@ class _Replay:
         stay = self._duration[pods]
         leaving = stay >= 0
         self._departures.add(now_ms + stay[leaving], pods[leaving])
+        return placed, agent
 
     def _asked(self, kind: Int64) -> list[int]:
         """What pods of these kinds take of each resource."""

@@ -56,7 +56,24 @@ def test_columns_are_read_in_slices(rig: Rig) -> None:
     assert views.states(rig.machine, 1).tolist() == views.columns(rig.machine, 1).states.tolist()
 
 
+def test_the_columns_of_all_are_those_of_the_slices(rig: Rig) -> None:
+    part, every = views.columns(rig.machine, 1), views.outcome(rig.machine, 1)
+    assert part is not None and every is not None
+    assert list(every) == ["states", "exit_codes", "reasons", "attempts", "agents"]
+    for name, column in every.items():
+        expected = getattr(part, name)
+        assert column.dtype == expected.dtype and column.tolist() == expected.tolist()
+        assert column.base is None, "a copy: what is encoded later must not change"
+
+
+def test_the_first_that_did_not_end_well_are_told_with_how_many_there_are(rig: Rig) -> None:
+    first, total = views.failures(rig.machine, 1, 1)
+    assert [(one["index"], one["state"], one["exit_code"]) for one in first] == [(0, "FAILED", 3)] and total == 3
+    assert [one["index"] for one in views.failures(rig.machine, 1, 9)[0]] == [0, 1, 2]
+
+
 def test_of_what_is_not_there_nothing_is_read(rig: Rig) -> None:
+    assert views.outcome(rig.machine, 9) is None and views.failures(rig.machine, 9, 3) == ([], 0)
     assert views.job(rig.machine, 9) is views.columns(rig.machine, 9) is views.states(rig.machine, 9) is None
     assert views.exit_codes(rig.machine, 9) is views.instance(rig.machine, 7) is None
     assert views.instances(rig.machine, 9) == views.waiting(rig.machine, 9) == []
