@@ -111,7 +111,7 @@ def _preemption(host: Host, row: dict[str, Any]) -> dict[str, Any]:
     """What an instance waits for that took the place of others, or who takes its own place; mostly nothing."""
     known = master_views.instance(reads.master_of(host), row["number"]) or {}
     if "waits_for" in known and not known["waits_for"]:
-        sentence = f"{row['name']} is placed on {row['agent']}, and starts once others there that are to stop have ended"
+        sentence = f"{row['name']} is placed on {row['agent']}, and starts once others that stop there have ended"
         return {"waiting": "preemption", "waits_for": [], "sentence": sentence}
     if "waits_for" in known:
         names = [reads.instance_name_of(host, number) for number in known["waits_for"]]
