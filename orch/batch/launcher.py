@@ -15,7 +15,7 @@ from orch.batch.ledger import Ledger
 from orch.batch.pending import Pending
 from orch.batch.queue import Key, Queue, Taken, joined
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
+from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty, take_env
 from orch.model.resources import R
 from orch.model.states import State
@@ -127,7 +127,7 @@ class Launcher:
             both = np.sort(np.concatenate([waiting, ours]), kind="stable")
             assert np.array_equal(both, scheduled), f"job {job.number}: not what is SCHEDULED waits"
             for size, pods in [] if job.needs else self._pending[job.number].rows():
-                key = (parent_group(job.path), job.request, size, job.priority, job.policy)
+                key = (parent_group(job.path), job.request, size, job.priority, job.policy, int(jobs["timeout_ms"][at]))
                 totals[key] = totals.get(key, 0) + pods
         assert totals == {key: queue.total for key, queue in self._queues.items()}, "queues do not add up"
         for queue in self._queues.values():
@@ -138,7 +138,7 @@ class Launcher:
         if job.needs:
             return
         group = parent_group(job.path)
-        kind = job.priority, job.policy
+        kind = job.priority, job.policy, int(self._ledger.jobs["timeout_ms"][self._ledger.jobs.at(job.number)])
         rows = {(group, job.request, size, *kind): pods for size, pods in self._pending[job.number].rows()}
         for key in self._of_job.get(job.number, []):
             if key not in rows:
@@ -182,13 +182,14 @@ class Launcher:
             counts=np.array([queue.total for queue in queues], dtype=np.int64),
             gangs=np.array([queue.gang for queue in queues], dtype=np.int32),
             priorities=np.array([queue.priority for queue in queues], dtype=np.int32),
+            durations=_durations(queues),
         )
 
     # ---- what is accepted ----------------------------------------------------------------------------------------
 
     def accept(self, offer: OfferBatch) -> Accept:
         """Match what waits onto an offer. What is accepted waits no more; without any it is a pass."""
-        queues = list(self._queues.values())
+        queues = [queue for queue in self._queues.values() if _is_asked(queue, offer)]
         self._offered.update(offer)
         chosen: list[Chosen] = []
         left, more = SLICE, False
@@ -257,6 +258,7 @@ class Launcher:
             payload=self.payload(parts),
             more=more,
             preempt=_preempt(chosen),
+            durations=_durations([share.queue for share in chosen]),
         )
 
     def _take(self, queue: Queue, pods: int) -> list[Taken]:
@@ -325,6 +327,19 @@ class Launcher:
     def refused(self, agents: I32) -> None:
         """What was accepted on these agents was not committed."""
         self._offered.refuse(agents[agents >= 0])
+
+
+def _is_asked(queue: Queue, offer: OfferBatch) -> bool:
+    """Whether an offer is for these pods: some are for one gang, or for those that do not run for long."""
+    if offer.gang:
+        return queue.gang == offer.gang and queue.request == tuple(offer.request.tolist())
+    return not offer.within_ms or 0 < queue.timeout_ms <= offer.within_ms
+
+
+def _durations(queues: list[Queue]) -> I64:
+    """int64[Q]: ms that a pod of each runs at most, 0: it does not say; empty where none does."""
+    durations = np.array([queue.timeout_ms for queue in queues], dtype=np.int64)
+    return durations if durations.any() else EMPTY_I64
 
 
 def _pressing(queues: list[Queue], room: I64, least: int, most: int) -> tuple[list[Chosen], bool]:

@@ -70,6 +70,7 @@ def _is_whole(event: Accept) -> bool:
     return (
         all(len(column) == count for column in columns)
         and len(event.preempt) in (0, count)
+        and len(event.durations) in (0, len(event.requests))
         and payloads.rows_of(event.payload) == count
         and event.requests.shape[1:] == (R,)
         and bool((event.requests >= 0).all() and (event.gangs >= -1).all())
@@ -97,7 +98,10 @@ def _commit(m: Master, now_ms: int, framework: Framework, event: Accept) -> None
         first, pods = _runs(groups[rows], event.shape[rows], event.priorities[rows], event.gangs[rows] >= 0)
         kind = rows[first]
         requests = event.requests[event.shape[kind]]
-        framework.got(prints(groups[kind], requests, event.priorities[kind], event.gangs[kind] >= 0), pods)
+        priorities = event.priorities[kind].astype(np.int64)
+        if len(event.durations):
+            priorities += event.durations[event.shape[kind]] << 32
+        framework.got(prints(groups[kind], requests, priorities, event.gangs[kind] >= 0), pods)
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
@@ -180,6 +184,7 @@ def _launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: R
         groups=event.groups,
         group=event.group[rows],
         priorities=event.priorities[rows],
+        durations=event.durations,
     )
     m.committed = fact
     m.emit(fact)

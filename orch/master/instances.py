@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 
 _DURABLE = (
     *("id", "attempt", "agent", "framework", "state", "request", "group", "priority", "exit_code", "reason"),
-    *("stopping", "stop_reason", "grace_ms", "started_ms", "changed_ms"),
+    *("stopping", "stop_reason", "grace_ms", "limit_ms", "started_ms", "changed_ms"),
 )
 
 
@@ -29,8 +29,9 @@ class Instances:
     """Columns of M rows; the same id may come again, with a higher attempt, once its row is gone.
 
     Kept: id int64, attempt, agent, framework, group (number in the tree), priority, grace_ms int32, state, reason,
-    stop_reason, stopping (somebody wants it stopped) uint8, exit_code int16, request int32[R], started_ms, changed_ms
-    int64. Shown: starting uint8 (a STAGING one that the agent has begun with), `details` by id.
+    stop_reason, stopping (somebody wants it stopped) uint8, exit_code int16, request int32[R], limit_ms int32 (it runs
+    no longer, 0: nobody knows), started_ms, changed_ms int64. Shown: starting uint8 (a STAGING one that the agent has
+    begun with), `details` by id.
     Of this master only: launch_seq int64 (number of its launch on the link, 0: of an earlier session), resend uint8
     (the agent lacks it).
     """
@@ -51,6 +52,7 @@ class Instances:
                 "stopping": np.uint8,
                 "stop_reason": np.uint8,
                 "grace_ms": np.int32,
+                "limit_ms": np.int32,
                 "started_ms": np.int64,
                 "changed_ms": np.int64,
                 "starting": np.uint8,
@@ -166,6 +168,7 @@ def launched(m: Master, fact: Launched) -> None:
         priority=fact.priorities,
         exit_code=NO_EXIT_CODE,
         grace_ms=-1,
+        limit_ms=_limits(fact.durations)[fact.shape] if fact.durations.any() else 0,
         changed_ms=fact.at_ms,
     )
     instances.index.insert(fact.ids, rows)
@@ -175,6 +178,11 @@ def launched(m: Master, fact: Launched) -> None:
         m.committed = None
     else:
         m.ledger.charge(fact.agents, fact.shape, fact.requests, groups)
+
+
+def _limits(durations: I64) -> I64:
+    """Those that a column of int32 holds: of who runs for a month it is as good as unknown when it ends."""
+    return np.where(durations > np.iinfo(np.int32).max, 0, durations)
 
 
 def changed(m: Master, fact: StatesChanged) -> None:

@@ -16,6 +16,7 @@ from orch.master import (
     agents,
     fleets,
     frameworks,
+    holds,
     instances,
     links,
     preemption,
@@ -83,6 +84,7 @@ class Master(Machine):
         self.ledger = Ledger(self.agents, self.tree)
         self.offers = Offers(offer_ms)
         self.preemptions = preemption.Preemptions()
+        self.holds = holds.Holds()
         self.committed: facts.Launched | None = None
         """A fact whose rows the commit of this event has charged already."""
         self.next_wake_ms: int | None = None
@@ -124,6 +126,7 @@ class Master(Machine):
             "agents": self.agents.snapshot(soft),
             "instances": self.instances.snapshot(soft, self.tree.paths),
             "preemptions": self.preemptions.snapshot(),
+            **({"holds": self.holds.snapshot()} if soft else {}),
         }
 
     def restore(self, image: dict[str, Any]) -> None:
@@ -135,6 +138,8 @@ class Master(Machine):
         self.instances.restore(image["instances"], self)
         if "preemptions" in image:  # not of a master that knew of none
             self.preemptions.restore(image["preemptions"])
+        if "holds" in image:
+            self.holds.restore(image["holds"])
         held = self.instances.holding()
         table = self.instances
         self.ledger.rebuild(table["agent"][held], table["request"][held], table["group"][held])
@@ -169,6 +174,7 @@ class Master(Machine):
         self.epoch = fact.epoch
         self.agents.forget_states()
         self.instances["starting"][:] = 0
+        self.holds = holds.Holds()
         self.instances.details.clear()
 
     FACTS: ClassVar[dict[type, Callable[..., None]]] = {
@@ -186,6 +192,7 @@ class Master(Machine):
         facts.Unheld: preemption.unheld,
         facts.StartingSeen: instances.starting_seen,
         facts.DetailsSeen: instances.details_seen,
+        facts.HoldsSeen: holds.seen,
         facts.AgentStatesSeen: agents.states_seen,
         facts.UsageSeen: agents.usage_seen,
     }

@@ -176,7 +176,7 @@ def take(m: Master, event: Accept, rows: Rows, out: Bools, groups: I32) -> tuple
     books = replace(m.ledger.books(), group_used=m.tree["used"] - _by_group(m, stopped))
     started = table["started_ms"][candidates]
     places = take_places(
-        books, _debt(m, stopped), m.tree["guarantee"],
+        books, _debt(m, stopped) + _held(m, event, rows), m.tree["guarantee"],
         Candidates(
             table["agent"][candidates], table["priority"][candidates],
             -np.where(started > 0, started, np.iinfo(np.int64).max), table["request"][candidates],
@@ -197,6 +197,18 @@ def _debt(m: Master, stopped: Rows) -> I32:
     return debt
 
 
+def _held(m: Master, event: Accept, rows: Rows) -> I32:
+    """int32[N, R]: what is held for gangs of no lower priority, and not for a gang among these rows."""
+    held = np.zeros((m.agents.table.length, R), dtype=np.int32)
+    ganged = event.requests[event.shape[rows[event.gangs[rows] >= 0]]]
+    most = int(event.priorities[rows].max())
+    for hold in m.holds.all:
+        own = hold.framework == event.framework and bool((ganged == hold.request).all(axis=1).any())
+        if hold.priority >= most and not own:
+            held[hold.agents] += hold.pods[:, None] * hold.request
+    return held
+
+
 def launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: Rows, places: Places, may: Rows) -> Rows:
     """Launch the rows that have a place, and stop who gives way; returns those of them that need not wait."""
     there = places.verdict == 0
@@ -212,6 +224,7 @@ def launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: Ro
         groups=event.groups,
         group=event.group[placed],
         priorities=event.priorities[placed],
+        durations=event.durations,
     )
     m.emit(fact)
     owes = m.agents["debt"][agents].any(axis=1)

@@ -242,13 +242,13 @@ class Subscribe:
     framework: str
 
 
-@record("demand")
+@record("demand", 2)
 @dataclass(frozen=True)
 class Demand:
     """All that a framework wants to launch now; replaces what it said before. Empty columns: nothing.
 
     groups: paths; group int32[D] indexes them. requests int32[D, R], counts int64[D], gangs int32[D] (0 or 1: each
-    pod for itself), priorities int32[D].
+    pod for itself), priorities int32[D]. durations int64[D], or empty: ms that a pod runs at most, 0: it does not say.
     """
 
     framework: str
@@ -258,6 +258,10 @@ class Demand:
     counts: I64
     gangs: I32
     priorities: I32
+    durations: I64 = field(default_factory=lambda: EMPTY_I64)
+
+
+upgrade("demand", 1)(lambda fields: [*fields, EMPTY_I64])
 
 
 @record("accept", 3)
@@ -270,7 +274,8 @@ class Accept:
     int32[S, R]. gangs int32[k]: rows with the same number >= 0 launch all or none; -1: alone. group int32[k]
     indexes groups. more: it would have taken more of this offer, and wants another one soon.
     preempt uint8[k], or empty (none): 1: the row may take the place of pods of lower priority, on its agent, or on any
-    (agents -1, and then no session). Rows of one gang ask for it all or none.
+    (agents -1, and then no session). Rows of one gang ask for it all or none. durations int64[S], or empty: ms that a
+    pod of each shape runs at most, 0: it does not say.
     """
 
     framework: str
@@ -287,10 +292,11 @@ class Accept:
     payload: Payload
     more: bool = False
     preempt: U8 = field(default_factory=lambda: EMPTY_U8)
+    durations: I64 = field(default_factory=lambda: EMPTY_I64)
 
 
 upgrade("accept", 1)(lambda fields: [*fields, False])
-upgrade("accept", 2)(lambda fields: [*fields, EMPTY_U8])
+upgrade("accept", 2)(lambda fields: [*fields, EMPTY_U8, EMPTY_I64])
 
 
 @record("relaunch")
@@ -388,6 +394,8 @@ class OfferBatch:
     bands int32[B], ascending, mostly empty: priorities from which on places may be taken. freeable int32[B, N, R]: what
     pods of lower priority than each hold on each agent. Where there are bands, headroom is of both, free and freeable:
     then all that is accepted asks to preempt.
+    gang, request int32[R]: only a gang of so many pods that ask for this is to be accepted: it is held for it; 0: any.
+    within_ms: only pods that declare to run no longer are: they use what is held for others; 0: any.
     """
 
     generation: int
@@ -403,9 +411,12 @@ class OfferBatch:
     headroom: I64
     bands: I32 = field(default_factory=lambda: EMPTY_I32)
     freeable: I32 = field(default_factory=lambda: EMPTY_BANDS)
+    gang: int = 0
+    request: I32 = field(default_factory=lambda: EMPTY_I32)
+    within_ms: int = 0
 
 
-upgrade("offers", 1)(lambda fields: [*fields, EMPTY_I32, EMPTY_BANDS])
+upgrade("offers", 1)(lambda fields: [*fields, EMPTY_I32, EMPTY_BANDS, 0, EMPTY_I32, 0])
 
 
 @record("offer-rows")

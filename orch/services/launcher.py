@@ -121,6 +121,8 @@ class Launcher:
     def accept(self, offer: OfferBatch) -> Accept:
         """Match what is missing onto an offer; without anything it is a pass."""
         cluster = self._offered.update(offer)
+        if offer.gang or offer.within_ms:  # for work that ends
+            return self._pass()
         services = [self._registry.services[path] for path in self._missing]
         parts: list[Part] = []
         for turn, rows in rows_by_group([parent_group(service.path) for service in services], offer.groups):

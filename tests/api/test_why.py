@@ -174,6 +174,21 @@ def test_without_agents(tmp_path: Path) -> None:
             world.cluster.submit("/demo/job", cmd="true", now=True)
 
 
+def test_what_is_held_for_a_gang_and_who_waits_because_of_it(tmp_path: Path) -> None:
+    with World(tmp_path, agents=2, total=SMALL) as world:
+        world.cluster.submit("/demo/first", cmd="sleep 100", cpus=1, mem=10, count=3).wait(10, until="running")
+        gang = world.cluster.submit("/demo/gang", cmd="sleep 100", cpus=1, mem=10, count=2, gang=2)
+        found = why(world, gang.number)
+        assert (found["waiting"], found["held"]["pods"], found["held"]["gang"]) == ("resources", 1, 2)
+        assert "room for 1 of its 2 pods is held for it on 1 agent, since " in found["sentence"]
+        small = world.cluster.submit("/demo/small", cmd="true", cpus=1, mem=10)
+        found = why(world, small.number)
+        assert found["waiting"] == "hold" and {"predicate": "reserved", "agents": 1} in found["ruled_out"]
+        assert "what is reserved is held for a gang of 2 in /demo, since " in found["sentence"]
+        gang.stop()
+        deadline(lambda: small.status()["states"].get("SCHEDULED", 0) == 0, "it waits though nothing is held")
+
+
 def test_drained_agents_are_ruled_out_and_not_for_good(world: World) -> None:
     world.cluster.drain("a1"), world.cluster.drain("a2")
     job = world.cluster.submit("/demo/job", cmd="true", cpus=0.1)
