@@ -24,6 +24,10 @@ AGENTS = 5_000
 AGENT_CPUS, AGENT_MEM = 4, 32_768
 POD = {"cpus": 0.1, "mem": 500}
 """As scheduler_perf's nodes and pods: 4 CPUs and 32 GiB; 100 milli-CPU and 500 MB."""
+LOW, HIGH = {"cpus": 0.9, "mem": 500}, {"cpus": 3, "mem": 500}
+"""Those that give way, and those that take their place."""
+GONE_S: list[float] = []
+"""Of each round: until all that took a place run, as those that gave way are gone."""
 BEFORE = 1_000
 """Pods that run when a shape begins."""
 ROUNDS = 5
@@ -43,12 +47,16 @@ Placed = tuple[int, float, bool]
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of scheduler_perf: what its CI asks for in pods/s, how we run it or why we cannot, pods a round."""
+    """A shape of scheduler_perf: what its CI asks for in pods/s, how we run it or why we cannot, pods a round.
+
+    alone: nothing runs when it begins.
+    """
 
     ci_floor: int
     pods: int = 0
     run: Callable[[Clients, str, int], Placed] | None = None
     unsupported: str = ""
+    alone: bool = False
 
 
 def run(rows: Rows, quick: bool = False, case: str | None = None) -> None:
@@ -64,22 +72,37 @@ def run(rows: Rows, quick: bool = False, case: str | None = None) -> None:
     import orch
 
     with orch.local(agents=AGENTS, simulated=True, agent_cpus=AGENT_CPUS, agent_mem=AGENT_MEM) as cluster:
-        cluster.submit("/bench/before", cmd="true", count=BEFORE, env=RUNS, **POD).wait(timeout=60, until="running")
         for name, shape in chosen.items():
-            if shape.run is not None:
+            if shape.run is None:
+                continue
+            with _running(cluster, 0 if shape.alone else BEFORE):
                 _rounds(rows, cluster, name, shape, 2 if quick else ROUNDS)
+
+
+@contextmanager
+def _running(cluster: Clients, pods: int) -> Iterator[None]:
+    """While so many pods run, which are no part of the shape."""
+    if pods == 0:
+        yield
+        return
+    before = cluster.submit("/bench/before", cmd="true", count=pods, env=RUNS, **POD)
+    before.wait(timeout=60, until="running")
+    yield
+    before.stop(wait=True)
 
 
 def _rounds(rows: Rows, cluster: Clients, name: str, shape: Shape, rounds: int) -> None:
     assert shape.run is not None
     begun = time.perf_counter()
+    GONE_S.clear()
     found = [shape.run(cluster, f"/bench/{name}-{turn}", shape.pods) for turn in range(rounds)]
     rates = [placed / seconds for placed, seconds, _ in found]
     late = any(placed < shape.pods for placed, _, _ in found)
     rows.add(
         "mix", name, median(rates), "pods/s", shape.pods, verified=all(right for _, _, right in found),
         wall_s=time.perf_counter() - begun, rounds=[round(rate) for rate in rates], agents=AGENTS,
-        stopped_after_s=LIMIT_S if late else None, **_reference(shape),
+        stopped_after_s=LIMIT_S if late else None, **({"gone_s": round(median(GONE_S), 4)} if GONE_S else {}),
+        **_reference(shape),
     )  # fmt: skip
 
 
@@ -181,6 +204,32 @@ def _is_right(jobs: list[Any], placed: int) -> bool:
     return len(agents) == placed and _fit(agents)
 
 
+def preemption(cluster: Clients, path: str, pods: int) -> Placed:
+    """Onto agents that are full of pods of a lower priority, four on each, of which three give way to each pod.
+
+    Placed is a pod that is STAGING: then its victims are stopped, and the room is kept for it. Right is a round in
+    which all of them run in the end, each on an agent of its own beside one of the four, and nobody else has ended.
+    """
+    low = cluster.submit(f"{path}-low", cmd="true", count=4 * AGENTS, env=RUNS, priority=0, **LOW)
+    assert _until_placed(low.status, 4 * AGENTS, time.monotonic(), "job") == 4 * AGENTS
+    began = time.monotonic()
+    high = cluster.submit(path, cmd="true", count=pods, env=RUNS, priority=10, **HIGH)
+    placed = _until_placed(high.status, pods, began, "job")
+    seconds = time.monotonic() - began
+    high.wait(timeout=LIMIT_S, until="running")
+    GONE_S.append(time.monotonic() - began)
+    left = low.status()["states"]
+    agents = high._columns()["agents"]
+    right = len(np.unique(agents)) == pods and high.status()["states"] == {"RUNNING": pods}
+    right &= sum(left.values()) == 4 * AGENTS and left.get("SCHEDULED", 0) == 3 * pods
+    kept = low._columns()
+    per_agent = np.bincount(kept["agents"][kept["states"] != 0], minlength=AGENTS)
+    right &= bool((per_agent[agents] == 1).all())
+    for job in (low, high):
+        job.stop(wait=True)
+    return placed, seconds, right
+
+
 # ---- services ------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +292,7 @@ SHAPES = {
     "preferred-affinity": Shape(90, unsupported=NO_PREFERENCE),
     "pod-affinity": Shape(35, 2_000, pod_affinity),
     "mixed": Shape(140, unsupported=f"a fifth of its pods have a preferred affinity: {NO_PREFERENCE}"),
-    "preemption": Shape(570, unsupported="no running pod gives way to one of a higher priority"),
+    "preemption": Shape(570, 5_000, preemption, alone=True),
     "churn": Shape(710, 10_000, churn),
     "unschedulable": Shape(590, 10_000, unschedulable),
 }

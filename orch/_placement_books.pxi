@@ -46,7 +46,7 @@ cdef uint8_t _verdict(int32_t agent, int32_t shape, const int32_t[:, ::1] reques
         return ORCH_UNKNOWN_AGENT
     if session != current[agent]:
         return ORCH_STALE_SESSION
-    if not usable[agent]:
+    if usable[agent] != 1:  # 2: it is draining
         return ORCH_NOT_USABLE
     for d in range(requests.shape[1]):
         if free_[agent, d] < requests[shape, d]:

@@ -34,16 +34,19 @@ class Wanted:
     gangs: Ints
 
 
-def headroom(tree: Tree, wanted: Wanted, capacity: Ints, total: Ints) -> tuple[list[int], Ints]:
+def headroom(
+    tree: Tree, wanted: Wanted, capacity: Ints, total: Ints, freed: Ints | None = None
+) -> tuple[list[int], Ints]:
     """Groups in the order of their turn, and int64[G, R] how much each may take; who may take no pod is left out.
 
     capacity int64[R]: what is free now; total int64[R]: all there is. Together they take no more than capacity, and no
     group passes its limit or that of one above it. The first in turn can take any one pod (or gang) that fits.
+    freed: int64[G, R], what each group (with all below) could give back of its own, as far as its limit goes.
     Columns of groups, also where there are a thousand of them: no step is one group's, but for those that are raised.
     """
     gangs = np.maximum(wanted.gangs, 1)
     unit = wanted.requests * gangs[:, None]
-    most = np.minimum(capacity, _room_above(tree, wanted.group)) if tree.has_quota else capacity
+    most = np.minimum(capacity, _room_above(tree, wanted.group, freed)) if tree.has_quota else capacity
     fits = np.all(unit <= most, axis=1) & (wanted.counts > 0)
     if not fits.any():
         return [], np.zeros((0, R), dtype=np.int64)
@@ -54,7 +57,7 @@ def headroom(tree: Tree, wanted: Wanted, capacity: Ints, total: Ints) -> tuple[l
     by_group = np.argsort(group, kind="stable")
     groups, first = np.unique(group[by_group], return_index=True)
     demand = np.add.reduceat(needs[by_group], first, axis=0)
-    room = tree.room()
+    room = tree.room(freed)
     lines = tree.lines(groups)
     sure = _guarantees(tree, lines) if tree.has_quota else np.zeros((len(room), R), dtype=np.int64)
     grant = _share_out(_Level(tree, room, sure, total), lines, demand, capacity, 0)
@@ -65,9 +68,9 @@ def headroom(tree: Tree, wanted: Wanted, capacity: Ints, total: Ints) -> tuple[l
     return order[kept].tolist(), given
 
 
-def _room_above(tree: Tree, group: Ints) -> Ints:
+def _room_above(tree: Tree, group: Ints, freed: Ints | None) -> Ints:
     """int64[D, R]: the least room of each row's group and of all above it."""
-    room = tree.room()
+    room = tree.room(freed)
     least = room[group]
     for above in tree["ancestors"][group].T:
         np.minimum(least, np.where((above >= 0)[:, None], room[above], least), out=least)

@@ -113,10 +113,13 @@ class Tree:
             for column in range(R):
                 np.add.at(used[:, column], level[within], amounts[within, column])
 
-    def room(self) -> Ints:
-        """int64[G, R]: how much more each group may use by its own limit; a very large number where it has none."""
-        limit = self["limit"]
-        return np.where(limit < 0, np.iinfo(np.int64).max, np.maximum(limit - self["used"], 0))
+    def room(self, freed: Ints | None = None) -> Ints:
+        """int64[G, R]: how much more each group may use by its own limit; a very large number where it has none.
+
+        freed: int64[G, R], as if each group used so much less.
+        """
+        limit, used = self["limit"], self["used"] if freed is None else self["used"] - freed
+        return np.where(limit < 0, np.iinfo(np.int64).max, np.maximum(limit - used, 0))
 
     def lineage(self, group: int) -> list[int]:
         """The group and those above it, the top one first."""

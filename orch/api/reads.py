@@ -345,6 +345,12 @@ def instance(host: Host, identity: str | int) -> dict[str, Any] | None:
     return service_instance(host, number)
 
 
+def instance_name_of(host: Host, number: int) -> str:
+    """The name of an instance by its number; the number itself where it is known no more."""
+    found = instance(host, number)
+    return str(number) if found is None else str(found["name"])
+
+
 def instance_number(host: Host, identity: str | int) -> int | None:
     """The int64 of an instance by its name or number; None where there can be none."""
     if isinstance(identity, int):

@@ -49,6 +49,9 @@ def in_words(host: Host, note: dict[str, Any]) -> dict[str, Any]:
     words["what"] = _SAME.get(words["what"], words["what"])
     if "agent" in words and isinstance(words["agent"], int):
         words["agent"] = reads.agent_name(host, words["agent"]) or None
+    if "by" in words and isinstance(words["by"], int):
+        words["by"] = reads.instance_name_of(host, words["by"])
+        words["why"] = f"{words['by']}, of a higher priority, takes its place"
     if words.get("exit_code") == NO_EXIT_CODE:
         words["exit_code"] = None
     if "reason" in words:

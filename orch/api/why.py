@@ -3,7 +3,9 @@ waits for.
 
 Always `{id, agents, feasible, ruled_out, nearest, never, sentence, waiting}`: each agent is counted once, in
 `feasible` or in `ruled_out`. `waiting`: null (nothing of it waits), `agents`, `resources`, `turn`,
-`backoff` (after a failure), `change` (older instances go first), `needs` or `launch`.
+`backoff` (after a failure), `change` (older instances go first), `needs`, `launch` or `preemption` (it is placed, and
+starts once those of lower priority that give way to it have ended: `waits_for`, their names), `hold` (what is free is
+held for a gang). `held`: what is held for it, if it is a gang: `{pods, agents, since_ms, until_ms, ...}`.
 """
 
 from __future__ import annotations
@@ -63,11 +65,19 @@ def _of_job(host: Host, job: dict[str, Any], identity: Any = None) -> dict[str, 
         sentence = _nothing_waits(f"job {job['job']}", job) + _failures(host, job["job"])
         return {**found, "waiting": None, "sentence": sentence}
     shape = shapes[0]
-    found = _explained(host, identity, shape["request"], shape["gang"])
+    found = _explained(host, identity, shape["request"], shape["gang"], own=_hold_of(host, shape))
     found["count"] = sum(one["count"] for one in shapes)
     if shape["sentence"]:
         return _needs(found, shape["sentence"])
     return found
+
+
+def _hold_of(host: Host, shape: dict[str, Any]) -> dict[str, Any] | None:
+    """What is held for gangs of this shape."""
+    for hold in reads.master_of(host).holds.seen.holds:
+        if all(hold[name] == shape[name] for name in ("group", "gang", "request", "priority")):
+            return hold
+    return None
 
 
 def _of_service(host: Host, service: dict[str, Any], identity: Any = None) -> dict[str, Any]:
@@ -95,23 +105,52 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
         job = reads.job(host, row["job"])
         assert job is not None
         if row["state"] == State.SCHEDULED.name and not job["stopped"]:
-            return _of_job(host, job, row["name"])
+            found = _of_job(host, job, row["name"])
+            last = f"; its last attempt ended: {row['note']}" if row["note"] else ""
+            return {**found, "sentence": found["sentence"] + last}
         found = _explained(host, row["name"], job["request"], max(job["gang"], 1))
     else:
         request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
         found = _explained(host, row["name"], request, 1)
     waiting = "launch" if row["state"] in _ON_THE_WAY else None
-    return {**found, "waiting": waiting, "sentence": _instance_sentence(row)}
+    return {**found, "waiting": waiting, "sentence": _instance_sentence(row), **_preemption(host, row)}
+
+
+def _preemption(host: Host, row: dict[str, Any]) -> dict[str, Any]:
+    """What an instance waits for that took the place of others, or who takes its own place; mostly nothing."""
+    known = master_views.instance(reads.master_of(host), row["number"]) or {}
+    if "waits_for" in known and not known["waits_for"]:
+        sentence = f"{row['name']} is placed on {row['agent']}, and starts once others that stop there have ended"
+        return {"waiting": "preemption", "waits_for": [], "sentence": sentence}
+    if "waits_for" in known:
+        names = [reads.instance_name_of(host, number) for number in known["waits_for"]]
+        shown = ", ".join(names[:TOLD_FAILURES]) + (", ..." if len(names) > TOLD_FAILURES else "")
+        pods = "1 pod of a lower priority has" if len(names) == 1 else f"{len(names)} pods of lower priority have"
+        sentence = f"{row['name']} is placed on {row['agent']}, and starts once {pods} ended to make room: {shown}"
+        return {"waiting": "preemption", "waits_for": names, "sentence": sentence}
+    if "gives_way_to" in known:
+        taker = reads.instance_name_of(host, known["gives_way_to"])
+        words = f"{row['name']} is {row['state']} on {row['agent']}: {taker}, of a higher priority, takes its place"
+        return {"gives_way_to": taker, "sentence": words}
+    return {}
 
 
 def _explained(
-    host: Host, identity: Any, request: list[int] | None, gang: int, limits: Limits = (None, None)
+    host: Host,
+    identity: Any,
+    request: list[int] | None,
+    gang: int,
+    limits: Limits = (None, None),
+    own: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """own: what is held for it; where nothing is, what is held for others is not for it."""
+    seen = reads.master_of(host).holds.seen
+    held = None if own or not len(seen.agents) else (seen.agents, seen.amounts)
     columns = _columns(host)
     asked = np.array(request if request is not None else [0] * columns.total.shape[1], dtype=np.int32)
     rules, allowed = limits
     mask = None if allowed is None else allowed[0]
-    why = placement.explain(asked, columns.free, columns.total, columns.usable, mask, gang, rules)
+    why = placement.explain(asked, columns.free, columns.total, columns.usable, mask, gang, rules, held)
     found = why.to_dict(columns.names, id=identity)
     found["gang"], found["room"] = why.gang, why.room if gang > 1 else why.feasible
     if why.agents == 0:
@@ -119,7 +158,20 @@ def _explained(
     if found["feasible"] and (gang <= 1 or why.room >= gang):
         sentence = f"{found['sentence']}; its turn comes with the next offers"
         return {**found, "waiting": "turn", "sentence": sentence}
+    if own:
+        return {**found, "waiting": "resources", "held": own, "sentence": f"{found['sentence']}; {_held_words(own)}"}
+    if held is not None and any(out["predicate"] == "reserved" for out in found["ruled_out"]):
+        words = " and ".join(f"a gang of {one['gang']} in {one['group']}" for one in seen.holds[:TOLD_FAILURES])
+        since_s = max(0.0, time.time() - seen.holds[0]["since_ms"] / 1000)
+        sentence = f"{found['sentence']}; what is reserved is held for {words}, since {since_s:.0f} s"
+        return {**found, "waiting": "hold", "sentence": sentence}
     return {**found, "waiting": "resources"}
+
+
+def _held_words(own: dict[str, Any]) -> str:
+    since_s = max(0.0, time.time() - own["since_ms"] / 1000)
+    where = "1 agent" if own["agents"] == 1 else f"{own['agents']} agents"
+    return f"room for {own['pods']} of its {own['gang']} pods is held for it on {where}, since {since_s:.0f} s"
 
 
 def _with_ports(host: Host, template: Template, found: dict[str, Any]) -> dict[str, Any]:

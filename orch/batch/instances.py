@@ -1,4 +1,4 @@
-"""The pods of all jobs as columns: 18 bytes each, whether they wait, run or have ended."""
+"""The pods of all jobs as columns: 20 bytes each, whether they wait, run or have ended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ COLUMNS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "exit_code": (np.int16, NO_EXIT_CODE),
     "reason": (np.uint8, 0),
     "attempt": (np.uint16, 0),
+    "spared": (np.uint16, 0),
     "agent": (np.int32, -1),
     "started": (np.int32, NO_TIME),
     "ended": (np.int32, NO_TIME),
 }
-"""dtype and first value. attempt: launches so far. agent: row at the master, -1 before the first launch.
+"""dtype and first value. attempt: launches so far; spared: those of
+them that are no failure of its own: it gave way to another pod. agent: row at the master, -1 before the first launch.
 started, ended: of the last attempt, since the submission of the job, in its unit."""
 
 
@@ -61,7 +63,8 @@ class Instances:
     def restore(self, image: dict[str, Any]) -> None:
         """Become what `to_dict` gave."""
         for name, (kind, _) in COLUMNS.items():
-            self._columns[name] = np.array(image[name], dtype=kind)
+            column = image[name] if name in image else np.zeros(len(image["state"]))  # of an older snapshot
+            self._columns[name] = np.array(column, dtype=kind)
         self.length = len(self._columns["state"])
 
     def _reserve(self, need: int) -> None:

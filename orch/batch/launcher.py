@@ -15,7 +15,7 @@ from orch.batch.ledger import Ledger
 from orch.batch.pending import Pending
 from orch.batch.queue import Key, Queue, Taken, joined
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, I32, I64, Accept, Demand, OfferBatch, Payload
+from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty, take_env
 from orch.model.resources import R
 from orch.model.states import State
@@ -39,10 +39,14 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """One queue's share of a match: agents int32[k] for the first pods of its jobs."""
+    """One queue's share of a match: agents int32[k] for the first pods of its jobs.
+
+    preempt: they may take the place of others; where the agent is -1, wherever that costs least.
+    """
 
     queue: Queue
     agents: I32
+    preempt: bool = False
 
 
 class Launcher:
@@ -123,7 +127,7 @@ class Launcher:
             both = np.sort(np.concatenate([waiting, ours]), kind="stable")
             assert np.array_equal(both, scheduled), f"job {job.number}: not what is SCHEDULED waits"
             for size, pods in [] if job.needs else self._pending[job.number].rows():
-                key = (parent_group(job.path), job.request, size, job.priority, job.policy)
+                key = (parent_group(job.path), job.request, size, job.priority, job.policy, int(jobs["timeout_ms"][at]))
                 totals[key] = totals.get(key, 0) + pods
         assert totals == {key: queue.total for key, queue in self._queues.items()}, "queues do not add up"
         for queue in self._queues.values():
@@ -134,7 +138,7 @@ class Launcher:
         if job.needs:
             return
         group = parent_group(job.path)
-        kind = job.priority, job.policy
+        kind = job.priority, job.policy, int(self._ledger.jobs["timeout_ms"][self._ledger.jobs.at(job.number)])
         rows = {(group, job.request, size, *kind): pods for size, pods in self._pending[job.number].rows()}
         for key in self._of_job.get(job.number, []):
             if key not in rows:
@@ -178,18 +182,23 @@ class Launcher:
             counts=np.array([queue.total for queue in queues], dtype=np.int64),
             gangs=np.array([queue.gang for queue in queues], dtype=np.int32),
             priorities=np.array([queue.priority for queue in queues], dtype=np.int32),
+            durations=_durations(queues),
         )
 
     # ---- what is accepted ----------------------------------------------------------------------------------------
 
     def accept(self, offer: OfferBatch) -> Accept:
         """Match what waits onto an offer. What is accepted waits no more; without any it is a pass."""
-        queues = list(self._queues.values())
+        queues = [queue for queue in self._queues.values() if _is_asked(queue, offer)]
         self._offered.update(offer)
         chosen: list[Chosen] = []
         left, more = SLICE, False
         for turn, rows in rows_by_group([queue.group for queue in queues], offer.groups):
-            found, cut = self._match([queues[row] for row in rows], offer.headroom[turn], left)
+            theirs, room = [queues[row] for row in rows], offer.headroom[turn]
+            if len(offer.bands):
+                found, cut = _pressing(theirs, room, int(offer.bands[0]), left)
+            else:
+                found, cut = self._match(theirs, room, left)
             chosen += found
             left -= sum(len(share.agents) for share in found)
             more |= cut
@@ -248,6 +257,8 @@ class Launcher:
             priorities=np.repeat(np.array([share.queue.priority for share in chosen], dtype=np.int32), sizes),
             payload=self.payload(parts),
             more=more,
+            preempt=_preempt(chosen),
+            durations=_durations([share.queue for share in chosen]),
         )
 
     def _take(self, queue: Queue, pods: int) -> list[Taken]:
@@ -315,7 +326,38 @@ class Launcher:
 
     def refused(self, agents: I32) -> None:
         """What was accepted on these agents was not committed."""
-        self._offered.refuse(agents)
+        self._offered.refuse(agents[agents >= 0])
+
+
+def _is_asked(queue: Queue, offer: OfferBatch) -> bool:
+    """Whether an offer is for these pods: some are for one gang, or for those that do not run for long."""
+    if offer.gang:
+        return queue.gang == offer.gang and queue.request == tuple(offer.request.tolist())
+    return not offer.within_ms or 0 < queue.timeout_ms <= offer.within_ms
+
+
+def _durations(queues: list[Queue]) -> I64:
+    """int64[Q]: ms that a pod of each runs at most, 0: it does not say; empty where none does."""
+    durations = np.array([queue.timeout_ms for queue in queues], dtype=np.int64)
+    return durations if durations.any() else EMPTY_I64
+
+
+def _pressing(queues: list[Queue], room: I64, least: int, most: int) -> tuple[list[Chosen], bool]:
+    """What of these queues is to take the place of others, about `most` pods; whether that ended it.
+
+    Of a priority of `least` or more, the highest first. room: what the group may take.
+    """
+    asking: list[Chosen] = []
+    for queue in sorted((one for one in queues if one.priority >= least), key=lambda one: -one.priority):
+        if most <= 0:
+            return asking, True
+        pods = min(queue.total, max(most, queue.gang) // queue.gang * queue.gang)
+        pods = int(most_pods(_requests([queue]), np.array([pods]), np.array([queue.gang]), room)[0])
+        if pods > 0:
+            asking.append(Chosen(queue, np.full(pods, -1, dtype=np.int32), preempt=True))
+            room = room - np.array(queue.request, dtype=np.int64) * pods
+            most -= pods
+    return asking, False
 
 
 def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int, I32]:
@@ -338,6 +380,13 @@ def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int,
 
 def _requests(queues: list[Queue]) -> I32:
     return np.array([queue.request for queue in queues], dtype=np.int32).reshape(len(queues), R)
+
+
+def _preempt(chosen: list[Chosen]) -> U8:
+    """uint8[k]: which pods may take the place of others; empty where none may."""
+    if not any(share.preempt for share in chosen):
+        return EMPTY_U8
+    return np.concatenate([np.full(len(share.agents), share.preempt, dtype=np.uint8) for share in chosen])
 
 
 def _gang_numbers(chosen: list[Chosen]) -> I32:

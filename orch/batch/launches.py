@@ -32,7 +32,8 @@ def answered(machine: Batch, now_ms: int, event: AcceptResult) -> None:
     if flight is None:
         return
     committed = event.verdicts == 0
-    launched(machine, now_ms, flight.ids[committed], flight.agents[committed])
+    agents = event.agents if len(event.agents) else flight.agents
+    launched(machine, now_ms, flight.ids[committed], agents[committed])
     if not committed.all():
         machine.launcher.refused(flight.agents[~committed])
         machine.story_book.note(

@@ -1,6 +1,6 @@
 """What `batch` knows for good: jobs and the states of their pods. Changed by facts only, live and on replay.
 
-A finished pod costs 18 bytes (`Instances`); the template and the environments of a finished job are dropped.
+A finished pod costs 20 bytes (`Instances`); the template and the environments of a finished job are dropped.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ class Ledger:
         where = as_slice(rows)
         self.pods["exit_code"][where] = fact.exit_codes
         self.pods["reason"][where] = self._reasons(where, fact)
+        gave_way = (fact.states == State.SCHEDULED) & (fact.reasons == Reason.PREEMPTED)
+        if gave_way.any():
+            self.pods["spared"][rows[gave_way]] += 1
         self._set_times("started", at, rows, fact.started_ms)
         over = (fact.states >= FIRST_TERMINAL) | (fact.states == State.SCHEDULED)
         if over.any():

@@ -9,8 +9,8 @@ import numpy as np
 
 from orch.model.messages import I64
 
-Key = tuple[str, tuple[int, ...], int, int, str]
-"""(group, request, pods that start together, priority, policy)."""
+Key = tuple[str, tuple[int, ...], int, int, str, int]
+"""(group, request, pods that start together, priority, policy, ms that a pod runs at most)."""
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Queue:
     gang: int
     priority: int
     policy: str
+    timeout_ms: int
     jobs: list[int] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
     total: int = 0

@@ -139,7 +139,7 @@ def _again(machine: Batch, told: Told, at: I64, rows: I64) -> NDArray[np.bool_]:
     """bool[k]: which of these get another attempt.
 
     What ended badly does, while it has attempts left and nobody stopped it. An attempt whose command never ran, because
-    the launch was dropped or lost a race, does not count.
+    the launch was dropped or lost a race, does not count; nor does one that gave way to a pod of a higher priority.
     """
     jobs = machine.ledger.jobs
     bad = told.states > State.FINISHED
@@ -149,8 +149,10 @@ def _again(machine: Batch, told: Told, at: I64, rows: I64) -> NDArray[np.bool_]:
     bad &= machine.ledger.pods["reason"][rows] != Reason.STOPPED_BY_USER
     attempts = machine.ledger.pods["attempt"][rows].astype(np.int64)
     never_ran = (told.states == State.DROPPED) | (told.reasons == Reason.PORT_TAKEN) | (told.reasons == Reason.CONFLICT)
+    attempts -= machine.ledger.pods["spared"][rows]
+    gave_way = told.reasons == Reason.PREEMPTED
     most = jobs["attempts"][at] + np.where(never_ran, FREE_ATTEMPTS, 0)
-    again: NDArray[np.bool_] = bad & (attempts < most) & (jobs["stopped"][at] == 0)
+    again: NDArray[np.bool_] = bad & (gave_way | (attempts < most)) & (jobs["stopped"][at] == 0)
     return again
 
 

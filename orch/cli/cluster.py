@@ -1,4 +1,4 @@
-"""Commands about the cluster itself: up, join, down, status, agents, version."""
+"""Commands about the cluster itself: up, join, down, status, agents, drain, resume, version."""
 
 from __future__ import annotations
 
@@ -158,6 +158,29 @@ def agents(common: Common = DEFAULT) -> None:
     show_rows(rows if common.output != "table" else [_agent(row) for row in rows], columns, common.output, name="name")
 
 
+def drain(agent: str, common: Common = DEFAULT) -> None:
+    """Give an agent no new pods; what runs there goes on.
+
+    For example:
+      orch drain a12                   before its machine is taken down
+      orch resume a12                  give it pods again
+    """
+    with common.connect() as cluster:
+        found = cluster.drain(agent)
+    show_one(found, common.output, f"agent {agent} is drained: it takes no new pods until `orch resume {agent}`")
+
+
+def resume(agent: str, common: Common = DEFAULT) -> None:
+    """Give a drained agent new pods again.
+
+    For example:
+      orch resume a12
+    """
+    with common.connect() as cluster:
+        found = cluster.drain(agent, False)
+    show_one(found, common.output, f"agent {agent} is drained no more")
+
+
 def version(*, output: Output = "table") -> None:
     """The versions of orch and of what it stands on.
 
@@ -211,6 +234,6 @@ def _status(info: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-COMMANDS = (up, join, down, status, agents, version)
+COMMANDS = (up, join, down, status, agents, drain, resume, version)
 
 __all__ = ["COMMANDS", "say"]

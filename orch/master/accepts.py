@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orch.master import links
+from orch.master import links, preemption
 from orch.master.frameworks import Framework, prints
 from orch.model import ids as numbers
 from orch.model import payload as payloads
 from orch.model.facts_master import Forgotten, Launched
-from orch.model.messages import EMPTY_I32, I32, I64, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
+from orch.model.messages import EMPTY_I32, I32, I64, U8, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
 from orch.model.resources import R
 from orch.model.states import FIRST_TERMINAL, State
 from orch.placement import Reason
@@ -69,6 +69,8 @@ def _is_whole(event: Accept) -> bool:
     columns = (event.attempts, event.agents, event.sessions, event.shape, event.gangs, event.group, event.priorities)
     return (
         all(len(column) == count for column in columns)
+        and len(event.preempt) in (0, count)
+        and len(event.durations) in (0, len(event.requests))
         and payloads.rows_of(event.payload) == count
         and event.requests.shape[1:] == (R,)
         and bool((event.requests >= 0).all() and (event.gangs >= -1).all())
@@ -81,26 +83,53 @@ def _commit(m: Master, now_ms: int, framework: Framework, event: Accept) -> None
     """Commit an accept, tell which rows launched, and send the launches to their agents."""
     there, busy = _already_there(m, event)
     groups = np.array([m.tree.number(path) for path in event.groups], dtype=np.int32)[event.group]
-    out = there | busy
-    agents = np.where(out, np.int32(-1), event.agents)
+    out, asks = there | busy, preemption.asks(event)
+    agents = np.where(out | asks, np.int32(-1), event.agents)
     verdicts = m.ledger.commit(agents, event.shape, event.requests, event.sessions, event.gangs, groups)
-    verdicts[busy] = Reason.STILL_THERE
     rows = np.flatnonzero(verdicts == 0)
     if len(rows):
         _launch(m, now_ms, framework, event, rows)
+    agents = EMPTY_I32
+    if asks.any():
+        agents = _take_places(m, now_ms, framework, event, groups, out, verdicts)
+        rows = np.flatnonzero(verdicts == 0)
+    verdicts[busy] = Reason.STILL_THERE
+    if len(rows):
         first, pods = _runs(groups[rows], event.shape[rows], event.priorities[rows], event.gangs[rows] >= 0)
         kind = rows[first]
         requests = event.requests[event.shape[kind]]
-        framework.got(prints(groups[kind], requests, event.priorities[kind], event.gangs[kind] >= 0), pods)
+        priorities = event.priorities[kind].astype(np.int64)
+        if len(event.durations):
+            priorities += event.durations[event.shape[kind]] << 32
+        framework.got(prints(groups[kind], requests, priorities, event.gangs[kind] >= 0), pods)
     if len(rows) < len(verdicts):
         refused = np.flatnonzero((verdicts != 0) & ~there)
         m.story_book.note(now_ms, "not committed", event.ids[refused], verdict=verdicts[refused])
-        m.offers.again_for(framework)
+        if not asks[refused].all():
+            m.offers.again_for(framework)
     verdicts[there] = Reason.PLACED
-    m.send(framework.address, AcceptResult(framework.name, event.ids, event.attempts, verdicts))
+    m.send(framework.address, AcceptResult(framework.name, event.ids, event.attempts, verdicts, agents))
     m.offers.answered(now_ms, framework, groups[rows].astype(np.int64))
     if event.more and len(rows):
         m.offers.pause(m, now_ms)
+
+
+def _take_places(
+    m: Master, now_ms: int, framework: Framework, event: Accept, groups: I32, out: Bools, verdicts: U8
+) -> I32:
+    """Commit the rows that ask to preempt; their verdicts are written. int32[k]: where each row of the accept lies."""
+    rows = np.flatnonzero(preemption.asks(event))
+    places, may = preemption.take(m, event, rows, out[rows], groups)
+    verdicts[rows] = places.verdict
+    agents = event.agents.copy()
+    agents[rows] = places.agent
+    found = m.instances.find(event.ids, event.attempts)
+    agents[found >= 0] = m.instances["agent"][found[found >= 0]]
+    if (places.verdict == 0).any():
+        now = preemption.launch(m, now_ms, framework, event, rows, places, may)
+        if len(now):
+            send_launches(m, event.ids[now], event.attempts[now], agents[now], payloads.take(event.payload, now))
+    return agents
 
 
 def _runs(*columns: NDArray[Any]) -> tuple[Rows, Rows]:
@@ -155,6 +184,7 @@ def _launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: R
         groups=event.groups,
         group=event.group[rows],
         priorities=event.priorities[rows],
+        durations=event.durations,
     )
     m.committed = fact
     m.emit(fact)
@@ -198,6 +228,7 @@ def relaunch(m: Master, now_ms: int, event: Relaunch) -> None:
     rows = instances.find(event.ids, event.attempts)
     waits = rows >= 0
     waits &= (instances["state"][rows] == State.STAGING) & (instances["framework"][rows] == framework.number)
+    waits &= ~m.preemptions.is_held(event.ids)
     chosen = np.flatnonzero(waits)
     chosen = chosen[links.connected(m, instances["agent"][rows[chosen]])]
     if len(chosen) == 0:

@@ -11,6 +11,7 @@ from orch.model.columns import Table, distinct
 from orch.model.facts_master import AgentDrained, AgentRegistered, AgentRemoved, AgentStatesSeen, UsageSeen
 from orch.model.resources import R
 from orch.model.states import AGENT_WAYS, AgentState
+from orch.placement import DRAINING
 
 if TYPE_CHECKING:
     from orch.master.master import Master
@@ -28,8 +29,10 @@ class Agents:
 
     Kept: session int64, total int32[R], drained uint8 (an administrator wants it), removed uint8 (gone, row still
     used).
-    Shown: state uint8. Derived: usable uint8 (READY), free and debt int32[R], instances int32 (its rows of the table).
-    free - debt + what its instances hold = total; a debt is what they hold beyond a total that has become smaller.
+    Shown: state uint8. Derived: usable uint8 (1: READY, 2: DRAINING), free and debt int32[R], instances int32 (its rows
+    of the table).
+    free - debt + what its instances hold = total; a debt is what they hold beyond a total that has become smaller, or
+    while some of them wait until others have ended (`preemption`).
     Of this master only: version int64 (`generation` at the last change), named int64 (that of the last change of total,
     name or attributes), heard_ms, silent_ms (when it became
     UNREACHABLE), the numbers of the link, and whose link it is: lead int32 (a row; its own, or of the first agent of
@@ -116,7 +119,7 @@ class Agents:
         self.usage = list(image.get("usage") or [{} for _ in self.names])
         self.session_floor = int(image["session_floor"])
         self.by_name = {self.names[row]: row for row in self.present().tolist()}
-        self["usable"][:] = self["state"] == AgentState.READY
+        self["usable"][:] = usable(self["state"])
         self["lead"][:] = np.arange(self.table.length, dtype=np.int32)
 
     def forget_states(self) -> None:
@@ -132,6 +135,12 @@ class Agents:
             gone = np.unique(gone).astype(np.int64)
             self.table.remove(gone)
             self.rename(gone)
+
+
+def usable(states: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8[k], as placement takes it: 1: READY, 2: keeps what it runs and takes no more, 0: not to be used."""
+    found: NDArray[np.uint8] = (states == AgentState.READY) + np.uint8(DRAINING) * (states == AgentState.DRAINING)
+    return found
 
 
 def registered(m: Master, fact: AgentRegistered) -> None:
@@ -180,7 +189,7 @@ def states_seen(m: Master, fact: AgentStatesSeen) -> None:
     there = agents["session"][fact.rows] > 0
     rows, states = fact.rows[there], fact.states[there]
     agents["state"][rows] = states
-    agents["usable"][rows] = states == AgentState.READY
+    agents["usable"][rows] = usable(states)
     agents.touch(rows)
 
 

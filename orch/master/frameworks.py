@@ -44,7 +44,8 @@ def prints(group: Column, requests: Column, priorities: Column, ganged: NDArray[
 class Framework:
     """One framework. Its name and number are kept; all else is of this master only.
 
-    Demand, in columns of D rows: `wanted` (groups by number) and `kinds` uint64[D]; what is launched is taken off.
+    Demand, in columns of D rows: `wanted` (groups by number), `priorities` and `durations` int64[D], and `kinds`
+    uint64[D]; what is launched is taken off.
     """
 
     def __init__(self, name: str, number: int, hosted: bool) -> None:
@@ -57,6 +58,9 @@ class Framework:
         self.suppressed = False
         self.wanted = Wanted(_NOTHING, np.zeros((0, R), dtype=np.int64), _NOTHING, _NOTHING)
         self._wants_pods = False
+        self.priorities: I64 = _NOTHING
+        self.durations: I64 = _NOTHING
+        self._highest = 0
         self.kinds: U64 = np.zeros(0, dtype=np.uint64)
         self.offered_version = 0
         """`Agents.generation` at its last offer; 0: it needs a full one."""
@@ -82,6 +86,18 @@ class Framework:
         """Whether it may be offered something at all."""
         return self._wants_pods and self.subscribed and not self.suppressed
 
+    def outranks(self, priority: int | None) -> NDArray[np.bool_] | None:
+        """bool[D]: rows of which pods are wanted that have a higher priority; None where there are none."""
+        if priority is None or not self._wants_pods or self._highest <= priority:
+            return None
+        rows: NDArray[np.bool_] = (self.priorities > priority) & (self.wanted.counts > 0)
+        return rows if rows.any() else None
+
+    def highest(self) -> int | None:
+        """The highest priority of the pods that are wanted; None where it wants none."""
+        wanted = self.priorities[self.wanted.counts > 0] if self.wants() else _NOTHING
+        return int(wanted.max()) if len(wanted) else None
+
     def stuck(self, cycle: int) -> dict[int, bool]:
         """The groups for which it took nothing in this cycle, as keys; who takes nothing again is added to them."""
         if self._stuck_in != cycle:
@@ -92,10 +108,13 @@ class Framework:
         """One number for all that it wants: equal multisets of pods have equal prints."""
         return int((self.kinds * self.wanted.counts.astype(np.uint64)).sum(dtype=np.uint64))
 
-    def demand(self, wanted: Wanted, kinds: U64) -> bool:
+    def demand(self, wanted: Wanted, kinds: U64, priorities: I64 | None = None, durations: I64 | None = None) -> bool:
         """It wants this now; whether that is anything else than what it wanted and has not got."""
         before = self.print()
         self.wanted, self.kinds = wanted, kinds
+        self.priorities = np.zeros(len(kinds), dtype=np.int64) if priorities is None else priorities
+        self.durations = np.zeros(len(kinds), dtype=np.int64) if durations is None else durations
+        self._highest = int(self.priorities.max(initial=np.iinfo(np.int32).min))
         self._wants_pods = bool((wanted.counts > 0).any())
         return self.print() != before
 
@@ -173,8 +192,12 @@ def demand(m: Master, now_ms: int, event: Demand) -> None:
         counts=event.counts.astype(np.int64),
         gangs=event.gangs.astype(np.int64),
     )
-    if framework.demand(wanted, prints(wanted.group, event.requests, event.priorities, event.gangs > 1)):
+    durations = event.durations if len(event.durations) else np.zeros(len(event.group), dtype=np.int64)
+    priorities = event.priorities.astype(np.int64)
+    kinds = prints(wanted.group, event.requests, priorities + (durations << 32), event.gangs > 1)
+    if framework.demand(wanted, kinds, priorities, durations):
         m.offers.again_for(framework)
+        m.offers.press()
 
 
 def decline(m: Master, now_ms: int, event: Decline) -> None:

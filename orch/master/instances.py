@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 
 _DURABLE = (
     *("id", "attempt", "agent", "framework", "state", "request", "group", "priority", "exit_code", "reason"),
-    *("stopping", "stop_reason", "grace_ms", "started_ms", "changed_ms"),
+    *("stopping", "stop_reason", "grace_ms", "limit_ms", "started_ms", "changed_ms"),
 )
 
 
@@ -29,8 +29,9 @@ class Instances:
     """Columns of M rows; the same id may come again, with a higher attempt, once its row is gone.
 
     Kept: id int64, attempt, agent, framework, group (number in the tree), priority, grace_ms int32, state, reason,
-    stop_reason, stopping (somebody wants it stopped) uint8, exit_code int16, request int32[R], started_ms, changed_ms
-    int64. Shown: starting uint8 (a STAGING one that the agent has begun with), `details` by id.
+    stop_reason, stopping (somebody wants it stopped) uint8, exit_code int16, request int32[R], limit_ms int32 (it runs
+    no longer, 0: nobody knows), started_ms, changed_ms int64. Shown: starting uint8 (a STAGING one that the agent has
+    begun with), `details` by id.
     Of this master only: launch_seq int64 (number of its launch on the link, 0: of an earlier session), resend uint8
     (the agent lacks it).
     """
@@ -51,6 +52,7 @@ class Instances:
                 "stopping": np.uint8,
                 "stop_reason": np.uint8,
                 "grace_ms": np.int32,
+                "limit_ms": np.int32,
                 "started_ms": np.int64,
                 "changed_ms": np.int64,
                 "starting": np.uint8,
@@ -61,6 +63,8 @@ class Instances:
         self.table.remove(self.table.add(1))  # a free row, so that row -1 (not there) can be looked up at any time
         self.index = IdIndex()
         self.details: dict[int, dict[str, Any]] = {}
+        self.lowest: int | None = None
+        """No live row has a lower priority than this; None: there was none yet. Of this master only."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -117,6 +121,12 @@ class Instances:
             "changed_ms": changed_ms,
         }
 
+    def lower(self, priorities: I32) -> None:
+        """Rows of these priorities have come."""
+        if len(priorities):
+            least = int(priorities.min())
+            self.lowest = least if self.lowest is None else min(self.lowest, least)
+
     def snapshot(self, soft: bool, paths: list[str]) -> dict[str, Any]:
         """Kept columns, with the paths of the groups in use; with `soft`, what agents showed too."""
         table = self.table.to_dict((*_DURABLE, "starting") if soft else _DURABLE)
@@ -137,6 +147,7 @@ class Instances:
         self["group"][rows] = numbers[self["group"][rows]]
         self.index = IdIndex()
         self.index.insert(self["id"][rows], rows)
+        self.lower(self["priority"][rows])
         self.details = {int(number): detail for number, detail in image.get("details", {}).items()}
 
 
@@ -157,14 +168,21 @@ def launched(m: Master, fact: Launched) -> None:
         priority=fact.priorities,
         exit_code=NO_EXIT_CODE,
         grace_ms=-1,
+        limit_ms=_limits(fact.durations)[fact.shape] if fact.durations.any() else 0,
         changed_ms=fact.at_ms,
     )
     instances.index.insert(fact.ids, rows)
+    instances.lower(fact.priorities)
     tally(fact.agents, m.agents["instances"])
     if m.committed is fact:
         m.committed = None
     else:
         m.ledger.charge(fact.agents, fact.shape, fact.requests, groups)
+
+
+def _limits(durations: I64) -> I64:
+    """Those that a column of int32 holds: of who runs for a month it is as good as unknown when it ends."""
+    return np.where(durations > np.iinfo(np.int32).max, 0, durations)
 
 
 def changed(m: Master, fact: StatesChanged) -> None:
@@ -182,6 +200,7 @@ def changed(m: Master, fact: StatesChanged) -> None:
     instances["changed_ms"][where] = fact.changed_ms
     if len(ended):
         m.ledger.release(instances["agent"][ended], instances["request"][ended], instances["group"][ended])
+        m.preemptions.over(fact.ids[fact.states >= FIRST_TERMINAL])
 
 
 def stop_wanted(m: Master, fact: StopWanted) -> None:
@@ -207,6 +226,7 @@ def forgotten(m: Master, fact: Forgotten) -> None:
             instances.details.pop(number, None)
     instances.index.remove(fact.ids)
     instances.table.remove(rows)
+    m.preemptions.forget(fact.ids)
     m.agents.free_rows(agents)
     if m.tree.crowded:
         held = instances["group"][instances.table.rows()]

@@ -32,7 +32,7 @@ class Ledger:
 
     def commit(self, agents: I32, shape: I32, requests: I32, sessions: I64, gangs: I32, groups: I32) -> U8:
         """Charge the rows that may launch, in order; verdicts uint8[k] of `placement.Reason`, 0 = charged."""
-        verdicts = commit(self._books(), agents, shape, requests, sessions, gangs, groups)
+        verdicts = commit(self.books(), agents, shape, requests, sessions, gangs, groups)
         self._agents.touch(agents[verdicts == 0])
         return verdicts
 
@@ -62,7 +62,7 @@ class Ledger:
         """Give back what ended instances held. requests int32[k, R], one row each."""
         if self._has_debt:
             self._owe(agents)
-        release(self._books(), agents, np.arange(len(agents), dtype=np.int32), requests, groups)
+        release(self.books(), agents, np.arange(len(agents), dtype=np.int32), requests, groups)
         if self._has_debt:
             self._settle(agents)
         self._agents.touch(agents)
@@ -103,7 +103,8 @@ class Ledger:
         assert np.array_equal(total.sum(axis=0), self.total), "the sum of the totals is another"
         assert np.array_equal(by_group, self.tree["used"]), "a group's use is not what its instances hold"
 
-    def _books(self) -> Books:
+    def books(self) -> Books:
+        """The columns that a commit reads and changes: views."""
         agents, tree = self._agents, self.tree
         return Books(
             free=agents["free"],

@@ -16,8 +16,10 @@ from orch.master import (
     agents,
     fleets,
     frameworks,
+    holds,
     instances,
     links,
+    preemption,
     reconcile,
     registration,
     reports,
@@ -81,6 +83,8 @@ class Master(Machine):
         self.tree = Tree()
         self.ledger = Ledger(self.agents, self.tree)
         self.offers = Offers(offer_ms)
+        self.preemptions = preemption.Preemptions()
+        self.holds = holds.Holds()
         self.committed: facts.Launched | None = None
         """A fact whose rows the commit of this event has charged already."""
         self.next_wake_ms: int | None = None
@@ -91,6 +95,7 @@ class Master(Machine):
             accepts.commit_early(self, now_ms, getattr(event, "framework", ""))
         self.EVENTS[type(event)](self, now_ms, event)
         accepts.settle(self, now_ms)
+        preemption.settle(self, now_ms)
         self.offers.run(self, now_ms)
         commands, self._commands = self._commands, []
         return commands
@@ -109,6 +114,7 @@ class Master(Machine):
         """A new epoch; all agents are to be heard of again before they are offered."""
         self.emit(facts.EpochBegan(self.epoch + 1))
         self.agents["heard_ms"][:] = now_ms
+        self.preemptions.moved = True
         silence.plan(self, now_ms)
         return super().started(now_ms)
 
@@ -119,6 +125,8 @@ class Master(Machine):
             "frameworks": list(self.frameworks.by_name),
             "agents": self.agents.snapshot(soft),
             "instances": self.instances.snapshot(soft, self.tree.paths),
+            "preemptions": self.preemptions.snapshot(),
+            **({"holds": self.holds.snapshot()} if soft else {}),
         }
 
     def restore(self, image: dict[str, Any]) -> None:
@@ -128,6 +136,10 @@ class Master(Machine):
             self.frameworks.add(name, number)
         self.agents.restore(image["agents"])
         self.instances.restore(image["instances"], self)
+        if "preemptions" in image:  # not of a master that knew of none
+            self.preemptions.restore(image["preemptions"])
+        if "holds" in image:
+            self.holds.restore(image["holds"])
         held = self.instances.holding()
         table = self.instances
         self.ledger.rebuild(table["agent"][held], table["request"][held], table["group"][held])
@@ -150,17 +162,19 @@ class Master(Machine):
         assert [ours.by_name[ours.names[row]] for row in here.tolist()] == here.tolist(), "a name leads to another row"
         assert len(here) == len(ours.by_name)
         assert np.all(ours["session"][here] > 0) and np.all(ours["state"] <= AgentState.REMOVED)
-        assert np.array_equal(ours["usable"] == 1, ours["state"] == AgentState.READY)
+        assert np.array_equal(ours["usable"], agents.usable(ours["state"]))
         lost = ours["removed"] == 1
         assert not np.any(lost[table["agent"][held]]), "an instance runs on an agent that is gone"
         ended = table["state"][rows] >= FIRST_TERMINAL
         assert len(rows) == len(held) + int(ended.sum())
+        preemption.check(self)
 
     def _epoch_began(self, fact: facts.EpochBegan) -> None:
         assert fact.epoch > self.epoch, f"epoch {fact.epoch} after {self.epoch}"
         self.epoch = fact.epoch
         self.agents.forget_states()
         self.instances["starting"][:] = 0
+        self.holds = holds.Holds()
         self.instances.details.clear()
 
     FACTS: ClassVar[dict[type, Callable[..., None]]] = {
@@ -174,8 +188,11 @@ class Master(Machine):
         facts.StatesChanged: instances.changed,
         facts.StopWanted: instances.stop_wanted,
         facts.Forgotten: instances.forgotten,
+        facts.Preempted: preemption.preempted,
+        facts.Unheld: preemption.unheld,
         facts.StartingSeen: instances.starting_seen,
         facts.DetailsSeen: instances.details_seen,
+        facts.HoldsSeen: holds.seen,
         facts.AgentStatesSeen: agents.states_seen,
         facts.UsageSeen: agents.usage_seen,
     }

@@ -10,6 +10,8 @@ something else.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +19,12 @@ from numpy.typing import NDArray
 
 from orch.allocator import Wanted, headroom
 from orch.master.frameworks import Framework
+from orch.master.holds import Hold, rows_within, within_ms
+from orch.master.preemption import Bands, bands_of
 from orch.master.refusals import Refusals
 from orch.master.shown import Shown
 from orch.model.columns import distinct
-from orch.model.messages import EMPTY_I32, Accept, OfferBatch, OfferChanges
+from orch.model.messages import EMPTY_I32, I32, Accept, OfferBatch, OfferChanges
 from orch.model.resources import R
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ MAX_PASSES = 16
 """Offers a framework may leave unused without time going on; then it has a rest."""
 REST_MS = 1_000
 """How long it rests. Who does not answer at all rests as long as it had the offer."""
+PRESS_MS = 100
+"""Between two rounds in which places may be taken, unless somebody wants something else."""
 GATHER_MS = 50
 """So long after a round the answers of frameworks elsewhere are gathered, if not all have come: accepts are committed
 by turn, and are a reason for the next round only together. A thousand answers are not a thousand rounds."""
@@ -54,7 +60,16 @@ class Offers:
         self._cycle = 0
         self._contended = False
         self._gather_until_ms = 0
-        self._turns: deque[tuple[Framework, list[int]]] = deque()
+        self._turns: deque[tuple[Framework, list[int], Hold | None]] = deque()
+        """Who is asked next, for which groups; or for the gang that something is held for."""
+        self._offered_hold: Hold | None = None
+        """What the outstanding offer of a framework here is of, if it is of that."""
+        self._within_ms = 0
+        """In this round only pods that run no longer are asked for: they use what is held."""
+        self._held_in = 0
+        """The last cycle at the end of which it was looked who waits in vain."""
+        self._filled = 0
+        """The last cycle that had a round for pods that use what is held."""
         self._at: dict[int, int] = {}
         """Where each group of the round stands in the columns of its headroom and of what it used at the beginning."""
         self._headroom = self._used = np.zeros((0, R), dtype=np.int64)
@@ -67,17 +82,27 @@ class Offers:
         """Accepts that wait for those whose turn was before. Of this master only: they are lost with it."""
         self._shown = Shown()
         self._waiting: Framework | None = None
+        self._bands: Bands | None = None
+        """What the frameworks of this round may free; None: they may not."""
+        self._pressed = 0
+        """The last cycle that had such a round."""
+        self._press_ms = 0
+        """There is none before."""
+        self._vain: list[Hold] = []
+        """Whose gangs took nothing of what was held for them."""
         self._paused = False
         """A framework had enough for one event: the next tick goes on."""
 
     def run(self, m: Master, now_ms: int) -> None:
         """Go on with the cycle as far as it goes without an answer."""
         while self._waiting is None and not self._paused:
-            if not self._turns and not self._begin(m, now_ms):
+            if not self._turns and not any(begin(m, now_ms) for begin in self._rounds_in_order):
                 return
-            framework, groups = self._turns.popleft()
+            framework, groups, hold = self._turns.popleft()
             if framework.deadline_ms is not None:
                 framework.missed = True
+            elif hold is not None:
+                self._offer_held(m, now_ms, framework, hold)
             elif framework.wants():
                 self._offer(m, now_ms, framework, groups)
 
@@ -90,9 +115,12 @@ class Offers:
         if framework.missed:
             framework.missed = False
             self.again_for(framework)
+        took = distinct(groups).tolist()
         if framework is self._waiting:
             self._waiting = None
-        took = distinct(groups).tolist()
+            if self._offered_hold is not None:
+                self._vain += [] if took else [self._offered_hold]
+                self._offered_hold, self.dirty = None, True
         self._took(framework, asked, took)
         framework.passes = 0 if took else framework.passes + 1
         if framework.passes == MAX_PASSES:
@@ -105,9 +133,9 @@ class Offers:
             if group not in took:
                 stuck[group] = True
         if framework.hosted:
-            self._again = self._contended
+            self._again |= self._contended
         else:
-            self._again_later = self._contended
+            self._again_later |= self._contended
 
     def again_for(self, framework: Framework) -> None:
         """There is to be another cycle, by word of this framework."""
@@ -134,6 +162,10 @@ class Offers:
             return []
         late = [name for name in self.early if name not in self._asked]
         return [*late, *(name for name in self._asked if name in self.early)]
+
+    def press(self) -> None:
+        """Places may be taken in the next cycle, however short ago the last time was."""
+        self._press_ms = 0
 
     def pause(self, m: Master, now_ms: int) -> None:
         """Go on with a new cycle in an event of its own, as soon as others had their turn."""
@@ -173,7 +205,7 @@ class Offers:
 
     def groups(self) -> list[int]:
         """Numbers of groups that the cycle refers to."""
-        lists = [*self._asked.values(), *(groups for _, groups in self._turns)]
+        lists = [*self._asked.values(), *(groups for _, groups, _ in self._turns)]
         return sorted({group for groups in lists for group in groups})
 
     def _begin(self, m: Master, now_ms: int) -> bool:
@@ -192,17 +224,120 @@ class Offers:
             for framework in asked:
                 framework.missed = True
             return False
+        self._bands, self._within_ms = None, 0
+        if self._rounds == 1 and self._hold(m, now_ms, new=False):
+            self._again = True
+            return True
+        wanted, whose = self._wanted(asked)
+        self._contended = len(np.unique(wanted.group)) > 1
+        return self._plan(m, asked, wanted, whose)
+
+    def _begin_to_press(self, m: Master, now_ms: int) -> bool:
+        """Plan a round in which places may be taken, once a cycle, after all else; whether there is anybody to ask."""
+        lowest, agents = m.instances.lowest, m.agents.table.length
+        if self._pressed == self._cycle or lowest is None:
+            return False
+        asked = [
+            framework
+            for framework in m.frameworks.by_name.values()
+            if framework.outranks(lowest) is not None and framework.subscribed and not framework.suppressed
+            and framework.deadline_ms is None and not self._rests(m, framework)
+            and not framework.refusals.hides_all(now_ms, agents)
+        ]  # fmt: skip
+        if not asked:
+            return False
+        if now_ms < self._press_ms:
+            m.wake_by(self._press_ms)
+            return False
+        self._pressed, self._press_ms, self._within_ms = self._cycle, now_ms + PRESS_MS, 0
+        rows = [framework.outranks(lowest) for framework in asked]
+        self._bands = bands_of(m, np.concatenate([one.priorities[of] for one, of in zip(asked, rows, strict=True)]))
+        if self._bands is None:
+            return False
+        least = int(self._bands.priorities[0])
+        parts = [(framework.wanted, framework.outranks(least - 1)) for framework in asked]
+        wanted = {
+            name: np.concatenate([getattr(part, name)[of] for part, of in parts if of is not None])
+            for name in Wanted.__slots__
+        }
+        pods = [0 if of is None else int(of.sum()) for _, of in parts]
+        return self._plan(m, asked, Wanted(**wanted), np.repeat(np.arange(len(asked), dtype=np.int64), pods))
+
+    @property
+    def _rounds_in_order(self) -> tuple[Callable[[Master, int], bool], ...]:
+        """What begins a round, each once the one before has nobody to ask any more."""
+        return self._begin, self._begin_to_press, self._begin_to_hold, self._begin_to_fill
+
+    def _hold(self, m: Master, now_ms: int, new: bool) -> bool:
+        """Hold what is free now for gangs that wait; whether one of them has all that it needs, and is asked."""
+        for hold in self._vain:
+            m.holds.in_vain(hold)
+        self._vain = []
+        m.holds.refresh(m, now_ms, new)
+        for hold in m.holds.all:
+            framework = m.frameworks.by_name[hold.framework]
+            if hold.complete and framework.deadline_ms is None and not framework.rests_until_ms:
+                self._turns.append((framework, [hold.group], hold))
+        return bool(self._turns)
+
+    def _begin_to_hold(self, m: Master, now_ms: int) -> bool:
+        """At the end of a cycle: who could not be placed by now waits, and what is free is held for some of them."""
+        if self._held_in == self._cycle:
+            return False
+        self._held_in = self._cycle
+        return self._hold(m, now_ms, new=True)
+
+    def _begin_to_fill(self, m: Master, now_ms: int) -> bool:
+        """Plan a round for pods that may use what is held, once a cycle; whether there is anybody to ask."""
+        if self._filled == self._cycle or not m.holds.all:
+            return False
+        self._filled, self._bands = self._cycle, None
+        most_ms = within_ms(m.holds.all, now_ms)
+        asked = [
+            framework
+            for framework in m.frameworks.by_name.values()
+            if framework.hosted and framework.wants() and framework.deadline_ms is None and not framework.rests_until_ms
+            and rows_within(framework, most_ms, m.holds.all).any()
+        ]  # fmt: skip
+        if not asked:
+            return False
+        self._within_ms = most_ms
+        rows = [rows_within(framework, most_ms, m.holds.all) for framework in asked]
+        wanted = {
+            name: np.concatenate([getattr(one.wanted, name)[of] for one, of in zip(asked, rows, strict=True)])
+            for name in Wanted.__slots__
+        }
+        pods = [int(of.sum()) for of in rows]
+        return self._plan(m, asked, Wanted(**wanted), np.repeat(np.arange(len(asked), dtype=np.int64), pods))
+
+    def _offer_held(self, m: Master, now_ms: int, framework: Framework, hold: Hold) -> None:
+        """Show a framework here what is held for its gang, and nothing else."""
+        free = np.zeros_like(m.agents["free"])
+        free[hold.agents] = hold.pods[:, None] * hold.request
+        room = hold.request[None, :].astype(np.int64) * hold.size
+        batch = _own_columns(m, framework, None, [m.tree.paths[hold.group]], room)
+        self._offered_hold = hold
+        self._send(m, now_ms, framework, [hold.group], replace(
+            batch, full=True, free=_read_only(free), gang=hold.size, request=hold.request
+        ))  # fmt: skip
+        framework.offered_version = 0
+
+    def _plan(self, m: Master, asked: list[Framework], wanted: Wanted, whose: I64) -> bool:
+        """Who is asked in which turn, and what each group may take; whether there is anybody."""
         usable = m.agents["usable"] == 1
         capacity = m.agents["free"].sum(axis=0, dtype=np.int64, where=usable[:, None])
-        wanted, whose = self._wanted(asked)
-        order, self._headroom = headroom(m.tree, wanted, capacity, m.ledger.total)
-        self._contended = len(np.unique(wanted.group)) > 1
+        freed, held = None, self._held(m)
+        if held is not None:
+            capacity = capacity - held.sum(axis=0, dtype=np.int64)
+        if self._bands is not None:
+            capacity, freed = capacity + self._bands.capacity, self._bands.by_group
+        order, self._headroom = headroom(m.tree, wanted, capacity, m.ledger.total, freed)
         self._used, self._left_of = m.tree["used"][order], -1
         self._at = dict(zip(order, range(len(order)), strict=True))
         turns: dict[int, list[int]] = {}
         for group, at in _in_turn(order, wanted.group, whose):
             turns.setdefault(at, []).append(group)
-        self._turns.extend((asked[at], groups) for at, groups in turns.items())
+        self._turns.extend((asked[at], groups, None) for at, groups in turns.items())
         return bool(self._turns)
 
     def _due(self, m: Master, now_ms: int) -> bool:
@@ -245,16 +380,39 @@ class Offers:
         room = self._left[[self._at[group] for group in groups]]
         paths = [m.tree.paths[group] for group in groups]
         hidden = framework.refusals.hides(now_ms, m.agents.table.length)
-        if hidden is not None and not np.any(m.agents["usable"] > hidden):
+        if hidden is not None and not np.any((m.agents["usable"] == 1) & ~hidden):
             self._took(framework, groups, [])
             return
         batch: OfferBatch | OfferChanges
         if framework.hosted:
             batch = _own_columns(m, framework, hidden, paths, room)
-            self._waiting = framework
+            held = self._held(m)
+            if held is not None:
+                free = np.maximum(m.agents["free"] - held, 0)
+                batch = replace(batch, full=True, free=_read_only(free))
+            batch = replace(batch, within_ms=self._within_ms) if self._within_ms else batch
+            if self._bands is not None:
+                batch = replace(batch, bands=self._bands.priorities, freeable=self._bands.freeable)
         else:
             rows = EMPTY_I32 if hidden is None else np.flatnonzero(hidden).astype(np.int32)
             batch = OfferChanges(self._shown.since(m.agents, framework.offered_version), rows, paths, room)
+            if self._bands is not None:
+                batch = replace(batch, bands=self._bands.priorities, freeable=self._bands.freeable)
+        self._send(m, now_ms, framework, groups, batch)
+        if framework.hosted and m.holds.all:  # what is shown free is not what is: it is shown anew
+            framework.offered_version = 0
+
+    def _held(self, m: Master) -> I32 | None:
+        """int32[N, R]: what the frameworks of this round are not shown; None where that is nothing."""
+        if not m.holds.all or self._within_ms:
+            return None
+        return m.holds.amounts(m.agents.table.length)
+
+    def _send(
+        self, m: Master, now_ms: int, framework: Framework, groups: list[int], batch: OfferBatch | OfferChanges
+    ) -> None:
+        if framework.hosted:
+            self._waiting = framework
         if now_ms > framework.offered_ms:
             framework.passes = 0
         framework.offered_version = max(m.agents.generation, 1)

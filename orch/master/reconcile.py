@@ -61,6 +61,7 @@ def _missing(m: Master, now_ms: int, rows: Rows, received_seq: int) -> None:
     """Rows that the agent does not have. An image that is older than their launch says nothing of them."""
     instances = m.instances
     rows = rows[instances["launch_seq"][rows] <= received_seq]
+    rows = rows[(instances["state"][rows] != State.STAGING) | ~m.preemptions.is_held(instances["id"][rows])]
     state, ran = instances["state"][rows], instances["started_ms"][rows] > 0
     begun = ran | (instances["starting"][rows] == 1)
     never = ~begun & (state != State.RUNNING)

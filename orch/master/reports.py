@@ -208,15 +208,29 @@ def kill(m: Master, now_ms: int, event: Kill) -> None:
     lives = rows >= 0
     lives &= (instances["state"][rows] < FIRST_TERMINAL) & (instances["framework"][rows] == framework.number)
     rows, reasons = rows[lives], event.reasons[lives]
+    lives = ~end_held(m, now_ms, rows, reasons)
+    rows, reasons = rows[lives], reasons[lives]
     if len(rows) == 0:
         return
     news = (instances["stopping"][rows] == 0) | (instances["grace_ms"][rows] != event.grace_ms)
     if news.any():
-        at = rows[news]
-        m.emit(StopWanted(now_ms, instances["id"][at], instances["attempt"][at], reasons[news], event.grace_ms))
-        m.story_book.note(now_ms, "stop wanted", instances["id"][at], reason=reasons[news])
-        tell(m, at)
+        want_stopped(m, now_ms, rows[news], reasons[news], event.grace_ms)
     links.send_stops(m, rows)
+
+
+def end_held(m: Master, now_ms: int, rows: Rows, reasons: U8) -> Bools:
+    """Within an event: of these, which are to stop, those whose agent was never told of them end; bool[k]: which."""
+    held = m.preemptions.is_held(m.instances["id"][rows])
+    end(m, now_ms, rows[held], State.KILLED, reasons[held])
+    return held
+
+
+def want_stopped(m: Master, now_ms: int, rows: Rows, reasons: U8, grace_ms: int) -> None:
+    """Within an event: it is kept that these are to stop, and their frameworks are told."""
+    instances = m.instances
+    m.emit(StopWanted(now_ms, instances["id"][rows], instances["attempt"][rows], reasons, grace_ms))
+    m.story_book.note(now_ms, "stop wanted", instances["id"][rows], reason=reasons)
+    tell(m, rows)
 
 
 def acknowledge(m: Master, now_ms: int, event: Acknowledge) -> None:

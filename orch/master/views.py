@@ -16,7 +16,7 @@ from orch.allocator import SCALE, shares
 from orch.model import resources
 from orch.model.messages import I32, I64, U8
 from orch.model.reasons import Reason
-from orch.model.states import AgentState, State
+from orch.model.states import FIRST_TERMINAL, AgentState, State
 
 if TYPE_CHECKING:
     from orch.master.master import Master
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class AgentColumns:
     """What placement needs of all agents: N rows, of which those with a total of 0 are nobody.
 
-    free, total int32[N, R]; usable uint8[N]; names and attributes by row. Views: read at once, and do not keep.
+    free, total int32[N, R]; usable uint8[N], 2 = draining; names and attributes by row. Views: read at once, do
+    not keep.
     """
 
     free: I32
@@ -55,7 +56,7 @@ def agents(m: Master, offset: int = 0, limit: int | None = None) -> list[dict[st
 
 def are_ready(m: Master, names: Sequence[str]) -> bool:
     """Whether there are agents of all these names, and all are READY."""
-    usable, by_name = m.agents["usable"], m.agents.by_name
+    usable, by_name = m.agents["usable"] == 1, m.agents.by_name
     if np.count_nonzero(usable) < len(names):
         return False
     rows = np.array([by_name.get(name, -1) for name in names], dtype=np.int64)
@@ -87,7 +88,8 @@ def instance(m: Master, number: int) -> dict[str, Any] | None:
     """One instance; None if it was not launched, or its end is acknowledged.
 
     `{id, attempt, agent, framework, state, reason, exit_code, group, priority, started_ms, changed_ms, stopping}`, and
-    `details` where its agent gave some.
+    `details` where its agent gave some; `waits_for`, ids of pods that give way to it and have not ended;
+    `gives_way_to`, the id of the pod that takes its place.
     """
     table = m.instances
     row = int(table.index.find(np.array([number], dtype=np.int64))[0])
@@ -108,7 +110,20 @@ def instance(m: Master, number: int) -> dict[str, Any] | None:
         "changed_ms": int(table["changed_ms"][row]),
         "stopping": bool(table["stopping"][row]),
     }
-    return {**found, "details": table.details[number]} if number in table.details else found
+    if number in table.details:
+        found["details"] = table.details[number]
+    return {**found, **_preemption(m, number)}
+
+
+def _preemption(m: Master, number: int) -> dict[str, Any]:
+    kept, table = m.preemptions, m.instances
+    found: dict[str, Any] = {}
+    if kept.is_held(np.array([number], dtype=np.int64))[0]:
+        victims = kept.victims_of(number)
+        live = table["state"][table.index.find(victims)] < FIRST_TERMINAL
+        found["waits_for"] = victims[live].tolist()
+    taker = kept.taker(number)
+    return found if taker is None else {**found, "gives_way_to": taker}
 
 
 def instances_on(m: Master, agent: str) -> tuple[I64, U8]:

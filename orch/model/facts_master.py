@@ -6,11 +6,11 @@ Columns of one fact have one length k. Soft facts change other columns than dura
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from orch.model.codec import record
-from orch.model.messages import I16, I32, I64, U8
+from orch.model.codec import record, upgrade
+from orch.model.messages import EMPTY_I64, I16, I32, I64, U8
 
 
 @record("master.epoch")
@@ -74,11 +74,11 @@ class AgentRemoved:
     row: int
 
 
-@record("master.launched")
+@record("master.launched", 2)
 @dataclass(frozen=True)
 class Launched:
     """Accepted rows that passed the commit. shape int32[k] indexes requests int32[S, R], group int32[k] indexes
-    groups.
+    groups. durations int64[S], or empty (none): ms that a pod of each shape runs at most, 0: nobody knows.
     """
 
     framework: int
@@ -91,6 +91,10 @@ class Launched:
     groups: list[str]
     group: I32
     priorities: I32
+    durations: I64 = field(default_factory=lambda: EMPTY_I64)
+
+
+upgrade("master.launched", 1)(lambda fields: [*fields, EMPTY_I64])
 
 
 @record("master.changed")
@@ -119,6 +123,29 @@ class StopWanted:
     grace_ms: int
 
 
+@record("master.preempted")
+@dataclass(frozen=True)
+class Preempted:
+    """Pods of lower priority give way to some that were launched just now, which wait until they are gone.
+
+    held int64[h]: those that wait. ids int64[k], attempts int32[k]: those that are stopped; by int64[k]: for which one.
+    """
+
+    at_ms: int
+    held: I64
+    ids: I64
+    attempts: I32
+    by: I64
+
+
+@record("master.unheld")
+@dataclass(frozen=True)
+class Unheld:
+    """There is room for these (instance) now: they wait no more, and are sent to their agents."""
+
+    ids: I64
+
+
 @record("master.forgotten")
 @dataclass(frozen=True)
 class Forgotten:
@@ -129,6 +156,21 @@ class Forgotten:
 
 
 # ---- soft ------------------------------------------------------------------------------------------------------
+
+
+@record("master.holds")
+@dataclass(frozen=True)
+class HoldsSeen:
+    """What is held for gangs that wait, the oldest first, and on which agents.
+
+    holds: `{framework, group, request, gang, priority, since_ms, pods, agents, until_ms}` each; so many pods of its
+    gang have room on so many agents; until_ms: it could start then, 0: nobody knows. agents int32[n], amounts
+    int32[n, R]: what is held on them in all.
+    """
+
+    holds: list[dict[str, Any]]
+    agents: I32
+    amounts: I32
 
 
 @record("master.starting")

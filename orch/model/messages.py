@@ -242,13 +242,13 @@ class Subscribe:
     framework: str
 
 
-@record("demand")
+@record("demand", 2)
 @dataclass(frozen=True)
 class Demand:
     """All that a framework wants to launch now; replaces what it said before. Empty columns: nothing.
 
     groups: paths; group int32[D] indexes them. requests int32[D, R], counts int64[D], gangs int32[D] (0 or 1: each
-    pod for itself), priorities int32[D].
+    pod for itself), priorities int32[D]. durations int64[D], or empty: ms that a pod runs at most, 0: it does not say.
     """
 
     framework: str
@@ -258,9 +258,13 @@ class Demand:
     counts: I64
     gangs: I32
     priorities: I32
+    durations: I64 = field(default_factory=lambda: EMPTY_I64)
 
 
-@record("accept", 2)
+upgrade("demand", 1)(lambda fields: [*fields, EMPTY_I64])
+
+
+@record("accept", 3)
 @dataclass(frozen=True)
 class Accept:
     """Launch these on those agents. Answered by one `AcceptResult`; rows that fit are on their way by then.
@@ -269,6 +273,9 @@ class Accept:
     indexes requests
     int32[S, R]. gangs int32[k]: rows with the same number >= 0 launch all or none; -1: alone. group int32[k]
     indexes groups. more: it would have taken more of this offer, and wants another one soon.
+    preempt uint8[k], or empty (none): 1: the row may take the place of pods of lower priority, on its agent, or on any
+    (agents -1, and then no session). Rows of one gang ask for it all or none. durations int64[S], or empty: ms that a
+    pod of each shape runs at most, 0: it does not say.
     """
 
     framework: str
@@ -284,9 +291,12 @@ class Accept:
     priorities: I32
     payload: Payload
     more: bool = False
+    preempt: U8 = field(default_factory=lambda: EMPTY_U8)
+    durations: I64 = field(default_factory=lambda: EMPTY_I64)
 
 
 upgrade("accept", 1)(lambda fields: [*fields, False])
+upgrade("accept", 2)(lambda fields: [*fields, EMPTY_U8, EMPTY_I64])
 
 
 @record("relaunch")
@@ -371,15 +381,21 @@ class Subscribed:
     changed_ms: I64
 
 
-@record("offers")
+@record("offers", 2)
 @dataclass(frozen=True)
 class OfferBatch:
     """What is free, for the groups whose turn it is. Columns of N agent rows, N = all rows of the master's table.
 
-    free, total int32[N, R]; usable uint8[N]; sessions int64[N]. `changed int32[m]`: rows that changed since the
-    framework's
-    last offer (`full`: all). groups: in the order of their turn; headroom int64[G, R]: how much each may take now.
+    free, total int32[N, R]; usable uint8[N], 1 or not (2: draining); sessions int64[N]. `changed int32[m]`: rows that
+    changed since the framework's last offer (`full`: all). groups: in the order of their turn; headroom int64[G, R]:
+    how much each may take now.
     Free and total are the master's own columns, not copies, for a framework in its process: read, do not keep.
+
+    bands int32[B], ascending, mostly empty: priorities from which on places may be taken. freeable int32[B, N, R]: what
+    pods of lower priority than each hold on each agent. Where there are bands, headroom is of both, free and freeable:
+    then all that is accepted asks to preempt.
+    gang, request int32[R]: only a gang of so many pods that ask for this is to be accepted: it is held for it; 0: any.
+    within_ms: only pods that declare to run no longer are: they use what is held for others; 0: any.
     """
 
     generation: int
@@ -393,6 +409,14 @@ class OfferBatch:
     names: list[str]
     groups: list[str]
     headroom: I64
+    bands: I32 = field(default_factory=lambda: EMPTY_I32)
+    freeable: I32 = field(default_factory=lambda: EMPTY_BANDS)
+    gang: int = 0
+    request: I32 = field(default_factory=lambda: EMPTY_I32)
+    within_ms: int = 0
+
+
+upgrade("offers", 1)(lambda fields: [*fields, EMPTY_I32, EMPTY_BANDS, 0, EMPTY_I32, 0])
 
 
 @record("offer-rows")
@@ -417,32 +441,43 @@ class OfferRows:
     names: list[str]
 
 
-@record("offer-changes")
+@record("offer-changes", 2)
 @dataclass(frozen=True)
 class OfferChanges:
     """What `OfferBatch` says, to a framework elsewhere: only what changed since its last offer (see `FarOffers`).
 
     shown: `OfferRows`, encoded once for all frameworks that were shown the same before. hidden int32[h]: agents that
-    this one refused and does not see now. groups and headroom as in `OfferBatch`.
+    this one refused and does not see now. groups, headroom, bands and freeable as in `OfferBatch`.
     """
 
     shown: bytes
     hidden: I32
     groups: list[str]
     headroom: I64
+    bands: I32 = field(default_factory=lambda: EMPTY_I32)
+    freeable: I32 = field(default_factory=lambda: EMPTY_BANDS)
 
 
-@record("accept-result")
+upgrade("offer-changes", 1)(lambda fields: [*fields, EMPTY_I32, EMPTY_BANDS])
+
+
+@record("accept-result", 2)
 @dataclass(frozen=True)
 class AcceptResult:
     """verdicts uint8[k], in the order of the accept: 0 launched, else a `placement.Reason`; those may be offered
     again.
+
+    agents int32[k]: where they were launched, if the accept left that to the master; else empty: as it said.
     """
 
     framework: str
     ids: I64
     attempts: I32
     verdicts: U8
+    agents: I32 = field(default_factory=lambda: EMPTY_I32)
+
+
+upgrade("accept-result", 1)(lambda fields: [*fields, EMPTY_I32])
 
 
 @record("instance-updates")
@@ -475,5 +510,6 @@ EMPTY_I32: I32 = np.empty(0, dtype=np.int32)
 EMPTY_I16: I16 = np.empty(0, dtype=np.int16)
 EMPTY_U8: U8 = np.empty(0, dtype=np.uint8)
 EMPTY_REQUESTS: I32 = np.empty((0, 5), dtype=np.int32)
-for _empty in (EMPTY_I64, EMPTY_I32, EMPTY_I16, EMPTY_U8, EMPTY_REQUESTS):
+EMPTY_BANDS: I32 = np.empty((0, 0, 5), dtype=np.int32)
+for _empty in (EMPTY_I64, EMPTY_I32, EMPTY_I16, EMPTY_U8, EMPTY_REQUESTS, EMPTY_BANDS):
     _empty.setflags(write=False)

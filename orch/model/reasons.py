@@ -38,6 +38,7 @@ class Reason(IntEnum):
     CONFLICT = 23
     INTERNAL = 24
     CRASHED = 25
+    PREEMPTED = 26
 
 
 SENTENCES: dict[Reason, str] = {
@@ -69,6 +70,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.CONFLICT: "the resources it was to use were taken meanwhile",
     Reason.INTERNAL: "orch made a mistake; see the story of the instance",
     Reason.CRASHED: "the command crashed",
+    Reason.PREEMPTED: "a pod of a higher priority took its place",
 }
 """One sentence a reason, without the particulars (exit code, signal), which other columns hold."""
 

@@ -18,6 +18,7 @@ from orch.placement.mix import Mix
 from orch.placement.reason import SENTENCES, Reason
 from orch.placement.rules import OPERATORS, RULES_MOST, Rule, Rules
 from orch.placement.shapes import Shapes
+from orch.placement.victims import Candidates, Places, take_places
 from orch.placement.why import PREDICATES, AgentNames, Change, Nearest, RuledOut, Why, why_of
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SENTENCES",
     "AgentNames",
     "Books",
+    "Candidates",
     "Change",
     "Cluster",
     "Demand",
@@ -40,6 +42,7 @@ __all__ = [
     "Match",
     "Mix",
     "Nearest",
+    "Places",
     "Policy",
     "Reason",
     "Rule",
@@ -52,5 +55,6 @@ __all__ = [
     "commit",
     "explain",
     "release",
+    "take_places",
     "why_of",
 ]

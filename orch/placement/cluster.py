@@ -251,7 +251,8 @@ class Cluster:
 
 
 def explain(
-    request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1, rules: Rules | None = None
-) -> Why:
+    request: Any, free: Any, total: Any, usable: Any, allowed: Any = None, gang: int = 1, rules: Rules | None = None,
+    held: tuple[Any, Any] | None = None,
+) -> Why:  # fmt: skip
     """`Cluster.explain` over columns, for a single question; rules: those of shape 0. See `Cluster` for the rest."""
-    return Cluster(free, total, usable).explain(request, allowed, gang, rules)
+    return Cluster(free, total, usable).explain(request, allowed, gang, rules, held=held)

@@ -95,7 +95,7 @@ class FarOffers:
         return OfferBatch(
             generation=self.generation, full=shown.since == 0, changed=changed, free=self._free, total=self._total,
             usable=usable, sessions=self._sessions, attributes=self._attributes, names=self._names,
-            groups=offer.groups, headroom=offer.headroom,
+            groups=offer.groups, headroom=offer.headroom, bands=offer.bands, freeable=offer.freeable,
         )  # fmt: skip
 
     def _lengthen(self, agents: int) -> None:

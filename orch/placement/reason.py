@@ -20,6 +20,7 @@ class Reason(IntEnum):
     STILL_THERE = 9
     DRAINING = 10
     RESERVED = 11
+    NO_VICTIMS = 12
     TOO_FEW_CPUS = 16
     TOO_FEW_MEM = 17
     TOO_FEW_DISK = 18
@@ -43,6 +44,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.STILL_THERE: "an earlier attempt of it has not ended",
     Reason.DRAINING: "the agents are draining",
     Reason.RESERVED: "what is free is reserved for others",
+    Reason.NO_VICTIMS: "no pods of lower priority could make room for it",
     Reason.TOO_FEW_CPUS: "no agent has enough cpus free",
     Reason.TOO_FEW_MEM: "no agent has enough mem free",
     Reason.TOO_FEW_DISK: "no agent has enough disk free",

@@ -324,7 +324,7 @@ class Ledger:
 
     free: list[list[int]]
     total: list[list[int]]
-    usable: list[bool]
+    usable: list[int]
     session: list[int]
     above: list[list[int]]
     used: list[list[int]]
@@ -346,7 +346,7 @@ class Ledger:
             return Reason.UNKNOWN_AGENT
         if session != self.session[agent]:
             return Reason.STALE_SESSION
-        if not self.usable[agent]:
+        if self.usable[agent] != 1:
             return Reason.NOT_USABLE
         for d, r in enumerate(request):
             if self.free[agent][d] < r:

@@ -6,12 +6,12 @@ All of it is derived from the registry, and from what is on its way to the maste
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, EMPTY_I64, I32, I64, Accept, Demand, OfferBatch, Payload
+from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty
 from orch.model.resources import R
 from orch.placement import POLICIES, Cluster
@@ -28,13 +28,17 @@ CELLS = 4_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Instances of one service on their way to the master. numbers, ids int64[k], agents int32[k]."""
+    """Instances of one service on their way to the master. numbers, ids int64[k], agents int32[k].
+
+    preempt: they may take the place of others; where the agent is -1, wherever that costs least.
+    """
 
     path: str
     version: int
     numbers: I64
     ids: I64
     agents: I32
+    preempt: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,11 +121,18 @@ class Launcher:
     def accept(self, offer: OfferBatch) -> Accept:
         """Match what is missing onto an offer; without anything it is a pass."""
         cluster = self._offered.update(offer)
+        if offer.gang or offer.within_ms:  # for work that ends
+            return self._pass()
         services = [self._registry.services[path] for path in self._missing]
         parts: list[Part] = []
         for turn, rows in rows_by_group([parent_group(service.path) for service in services], offer.groups):
             room = offer.headroom[turn].copy()
-            for batch in _batches([services[row] for row in rows], len(offer.names)):
+            theirs = [services[row] for row in rows]
+            if len(offer.bands):
+                for service in sorted(theirs, key=_priority, reverse=True):
+                    parts += self._pressing(service, cluster, offer, room, parts)
+                continue
+            for batch in _batches(theirs, len(offer.names)):
                 parts += self._match(batch, cluster, offer, room, parts)
         if not parts:
             return self._pass()
@@ -155,6 +166,33 @@ class Launcher:
             for row in np.flatnonzero(match.placed).tolist()
         ]
 
+    def _pressing(
+        self, service: Service, cluster: Cluster, offer: OfferBatch, room: I64, before: list[Part]
+    ) -> list[Part]:
+        """What a service misses is to take the place of others, within `room`, which is charged.
+
+        The master finds the places, unless constraints say which agents are possible: they are matched onto what is
+        free, and what pods of lower priority hold.
+        """
+        band = int(np.searchsorted(offer.bands, _priority(service), side="right")) - 1
+        request, alone = _requests([service]), np.ones(1, dtype=np.int32)
+        pods = most_pods(request, np.array([self._missing[service.path]]), alone, room)
+        if band < 0 or pods[0] <= 0:
+            return []
+        coming = [
+            (self._registry.services[part.path], row) for part in before for row in part.agents.tolist() if row >= 0
+        ]
+        agents = Agents(offer.attributes, offer.names)
+        rules, allowed = constraints.limits(self._registry, [service], agents, coming)
+        chosen = np.full(pods[0], -1, dtype=np.int32)
+        if rules is not None or allowed is not None:
+            free, total, usable = cluster.columns()
+            most = np.minimum(free.astype(np.int64) + offer.freeable[band], total).astype(np.int32)
+            match = Cluster(most, total, usable).match(request, Asked.of([0], pods), allowed=allowed, rules=rules)
+            chosen = match.agent[: match.placed[0]]
+        room -= request[0].astype(np.int64) * len(chosen)
+        return [replace(self._part(service, chosen), preempt=True)] if len(chosen) else []
+
     def _part(self, service: Service, agents: I32) -> Part:
         count, first = len(agents), max(self._next_number.get(service.path, 0), service.next_number)
         ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
@@ -181,6 +219,7 @@ class Launcher:
             group=np.repeat(group, sizes),
             priorities=np.repeat(_priorities(services), sizes),
             payload=self.payload(parts),
+            preempt=_preempt(parts),
         )
 
     def payload(self, parts: list[Part]) -> Payload:
@@ -223,7 +262,18 @@ class Launcher:
 
     def refused(self, agents: I32) -> None:
         """What was accepted on these agents was not committed."""
-        self._offered.refuse(agents)
+        self._offered.refuse(agents[agents >= 0])
+
+
+def _preempt(parts: list[Part]) -> U8:
+    """uint8[k]: which instances may take the place of others; empty where none may."""
+    if not any(part.preempt for part in parts):
+        return EMPTY_U8
+    return np.concatenate([np.full(len(part.ids), part.preempt, dtype=np.uint8) for part in parts])
+
+
+def _priority(service: Service) -> int:
+    return service.spec.template.priority
 
 
 def _batches(services: list[Service], agents: int) -> list[list[Service]]:

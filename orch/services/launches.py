@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.model import facts_services as facts
-from orch.model.messages import AcceptResult, Kill, OfferBatch, Relaunch, ResendRequest
+from orch.model.messages import I32, AcceptResult, Kill, OfferBatch, Relaunch, ResendRequest
 from orch.model.reasons import Reason
 from orch.model.states import State
 from orch.services.launcher import InFlight, Part
@@ -29,7 +29,7 @@ def answered(machine: Services, now_ms: int, event: AcceptResult) -> None:
         return
     committed = event.verdicts == 0
     if committed.any():
-        fact = _launched(now_ms, flight, committed)
+        fact = _launched(now_ms, flight, committed, event.agents)
         machine.emit(fact)
         machine.story_book.note(now_ms, "launched", fact.ids, agent=fact.agents, number=fact.numbers)
     if not committed.all():
@@ -71,7 +71,8 @@ def stop_ghosts(machine: Services, ids: NDArray[np.int64]) -> None:
         machine.send("master", Kill(machine.name, ids, np.full(len(ids), Reason.UNKNOWN_TO_MASTER, dtype=np.uint8)))
 
 
-def _launched(now_ms: int, flight: InFlight, committed: NDArray[np.bool_]) -> facts.InstancesLaunched:
+def _launched(now_ms: int, flight: InFlight, committed: NDArray[np.bool_], agents: I32) -> facts.InstancesLaunched:
+    """agents int32[k]: where they are, if the master chose that; else empty."""
     parts = flight.parts
     paths = list(dict.fromkeys(part.path for part in parts))
     sizes = np.array([len(part.ids) for part in parts], dtype=np.int64)
@@ -83,5 +84,5 @@ def _launched(now_ms: int, flight: InFlight, committed: NDArray[np.bool_]) -> fa
         ids=flight.ids[committed],
         numbers=np.concatenate([part.numbers for part in parts])[committed],
         versions=np.repeat(np.array([part.version for part in parts], dtype=np.int64), sizes)[committed],
-        agents=np.concatenate([part.agents for part in parts])[committed],
+        agents=(agents if len(agents) else np.concatenate([part.agents for part in parts]))[committed],
     )

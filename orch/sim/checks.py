@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from orch.model import requests as ask
 from orch.model.reasons import Reason
@@ -13,6 +16,8 @@ from orch.sim.faults import Faults
 from orch.sim.world import World
 
 if TYPE_CHECKING:
+    from orch.master import Master
+    from orch.model.facts_master import Preempted
     from orch.services import Services
     from orch.sim.head import Head
     from orch.sim.node import Key, Node
@@ -45,6 +50,27 @@ class Ledger:
         return any(one == instance for one, _ in self._excused)
 
 
+def guarantees_hold(master: Master, fact: Preempted, guarantees: Mapping[str, tuple[int, ...]]) -> None:
+    """Whom a pod of another group drove out was above its group's guarantee, and of a lower priority."""
+    table = master.instances
+    for number, by in zip(fact.ids.tolist(), fact.by.tolist(), strict=True):
+        victim, taker = table.index.find(np.array([number, by], dtype=np.int64)).tolist()
+        if min(victim, taker) < 0:  # one that was never started, and has ended and is forgotten by now
+            continue
+        assert table["priority"][victim] < table["priority"][taker], (
+            f"{by} took the place of {number}: no lower priority"
+        )
+        for path, sure in guarantees.items():
+            group = master.tree.number(path)
+            lines = [master.tree.lineage(int(table["group"][row])) for row in (victim, taker)]
+            if group not in lines[0] or group in lines[1]:
+                continue
+            rows = [row for row in table.holding().tolist() if not table["stopping"][row]]
+            kept = [table["request"][row] for row in rows if group in master.tree.lineage(int(table["group"][row]))]
+            left = np.sum(kept, axis=0, dtype=np.int64) if kept else np.zeros(len(sure), dtype=np.int64)
+            assert np.all(left >= sure), f"{by} took the place of {number}, and left {path} {left.tolist()} of {sure}"
+
+
 def judge(users: Users, head: Head, nodes: list[Node], ledger: Ledger) -> list[str]:
     """All that is wrong at the end, in sentences."""
     if head.host is None:
@@ -75,14 +101,16 @@ def _jobs(users: Users, head: Head, ledger: Ledger) -> list[str]:
         if number not in known:
             wrong.append(f"job {number} was accepted and is gone")
         elif number not in stopped:
-            wrong += _job(wish, views.columns(batch, number), ledger, pods.get(number, []))
+            spared = batch.ledger.pods["spared"][batch.ledger.rows(batch.ledger.jobs.at(number))]
+            wrong += _job(wish, views.columns(batch, number), spared.tolist(), ledger, pods.get(number, []))
     return wrong
 
 
-def _job(wish: Wish, columns: Any, ledger: Ledger, stopped: list[int]) -> list[str]:
+def _job(wish: Wish, columns: Any, spared: list[int], ledger: Ledger, stopped: list[int]) -> list[str]:
     """Each pod must have ended as its last attempt's command says; failures only when its attempts were used up.
 
-    stopped: indexes of those that a user stopped, which may end in any way.
+    spared: attempts of each that gave way to another pod, and do not count. stopped: indexes of those that a user
+    stopped, which may end in any way.
     """
     request: ask.SubmitJob = wish.request
     assert wish.reply is not None
@@ -94,7 +122,7 @@ def _job(wish: Wish, columns: Any, ledger: Ledger, stopped: list[int]) -> list[s
         attempt = int(columns.attempts[index])
         right = behaviour.of(command, index, attempt).exit_code
         expected = State.FINISHED if right == 0 else State.FAILED
-        enough = expected == State.FINISHED or attempt >= request.attempts
+        enough = expected == State.FINISHED or attempt - spared[index] >= request.attempts
         lost = state in (State.LOST, State.GONE) and _unlucky(ledger, first + index)
         lost |= int(columns.reasons[index]) == Reason.SHUTDOWN and ledger.excused(first + index)
         if index not in stopped and not lost and not (enough and (state, code) == (expected, right)):

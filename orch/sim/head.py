@@ -10,7 +10,9 @@ from orch.machine.commands import Reply, Send
 from orch.machine.host import Host, Record
 from orch.master import Master
 from orch.model.codec import decode, encode
+from orch.model.facts_master import Preempted
 from orch.services import Services
+from orch.sim.checks import guarantees_hold
 from orch.sim.disk import Disk
 from orch.sim.world import World
 
@@ -19,13 +21,18 @@ M = TypeVar("M")
 UNREACHABLE_MS, GONE_MS = 5_000, 20_000
 RESTART_MS = 500
 SNAPSHOT_EVERY = 50
+GUARANTEES: dict[str, tuple[int, ...]] = {"/web": (600, 0, 0, 0, 0)}
+"""Of some services, against jobs of a higher priority."""
 COMPARE_EVERY = 5
 """Records between two comparisons of the follower with the original: each writes out both."""
 
 
 def machines() -> list[Any]:
     """The three machines of a master's process, with time limits that suit a short run."""
-    return [Master(unreachable_ms=UNREACHABLE_MS, gone_ms=GONE_MS), Services(), Batch()]
+    master = Master(unreachable_ms=UNREACHABLE_MS, gone_ms=GONE_MS)
+    for group, amounts in GUARANTEES.items():
+        master.tree.set(group, guarantee=amounts)
+    return [master, Services(), Batch()]
 
 
 class Head:
@@ -99,6 +106,9 @@ class Head:
         self._waiting.extend(records)
         for record in records:
             self._world.record("journal", record.index, encode(record))
+            for _, fact in record.facts:
+                if isinstance(fact, Preempted):
+                    guarantees_hold(self.master, fact, GUARANTEES)
         life = self._life
         self._disk.write(records, lambda index: self._synced(life, index))
         self._leave()

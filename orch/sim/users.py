@@ -115,7 +115,7 @@ class Users:
         )[: dice.choice([1, 2])]  # fmt: skip
         template = Template(
             path, "pod", containers, group="/web", request=(300, 48, 0, 0, 1), backoff_ms=200,
-            max_launch_delay_ms=5_000, unreachable=dice.choice(UNREACHABLE),
+            max_launch_delay_ms=5_000, unreachable=dice.choice(UNREACHABLE), priority=3 if path == "/web/c" else 0,
         )  # fmt: skip
         instances, replace = dice.choice([1, 2, 4]), dice.random() < 0.5
         self._ask(

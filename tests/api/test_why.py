@@ -11,7 +11,7 @@ import pytest
 import orch
 from orch.model.reasons import Reason
 from orch.model.states import State
-from tests.api.world import World
+from tests.api.world import World, deadline
 
 SMALL = [2000, 1000, 1000, 0, 10]
 
@@ -48,6 +48,32 @@ def test_a_job_that_waits_for_room(tmp_path: Path) -> None:
         found = why(world, second.number)
         assert found["never"] is False and found["waiting"] == "resources" and found["count"] == 7
         assert found["nearest"]["free"] == 0
+
+
+def test_who_took_whose_place(tmp_path: Path) -> None:
+    with World(tmp_path, agents=1, total=SMALL) as world:
+        low = world.cluster.submit("/demo/low", cmd="sleep 100", cpus=1, mem=10, count=2).wait(10, until="running")
+        world.agents["a1"].paused = True
+        high = world.cluster.submit("/demo/high", cmd="sleep 100", cpus=2, mem=10, priority=5)
+        deadline(lambda: high.status()["states"] == {"STAGING": 1}, "it has no place")
+        found = why(world, "demo_high.j2.0")
+        assert found["waiting"] == "preemption" and found["waits_for"] == ["demo_low.j1.0", "demo_low.j1.1"]
+        assert found["sentence"] == (
+            "demo_high.j2.0 is placed on a1, and starts once 2 pods of lower priority have ended to make room: "
+            "demo_low.j1.0, demo_low.j1.1"
+        )
+        found = why(world, "demo_low.j1.1")
+        assert found["gives_way_to"] == "demo_high.j2.0"
+        assert (
+            found["sentence"] == "demo_low.j1.1 is KILLING on a1: demo_high.j2.0, of a higher priority, takes its place"
+        )
+        world.do(lambda: world.agents["a1"].resume())
+        high.wait(10, until="running")
+        assert low.status()["states"] == {"SCHEDULED": 2}
+        found = why(world, "demo_low.j1.1")
+        assert "; its last attempt ended: a pod of a higher priority took its place" in found["sentence"]
+        story = httpx.get(f"{world.url}/v2/instances/demo_low.j1.1?story=true", headers=world.headers()).json()["story"]
+        assert "demo_high.j2.0, of a higher priority, takes its place" in [note["why"] for note in story]
 
 
 def test_a_gang_that_waits_for_room_for_all(tmp_path: Path) -> None:
@@ -148,11 +174,30 @@ def test_without_agents(tmp_path: Path) -> None:
             world.cluster.submit("/demo/job", cmd="true", now=True)
 
 
+def test_what_is_held_for_a_gang_and_who_waits_because_of_it(tmp_path: Path) -> None:
+    with World(tmp_path, agents=2, total=SMALL) as world:
+        world.cluster.submit("/demo/first", cmd="sleep 100", cpus=1, mem=10, count=3).wait(10, until="running")
+        gang = world.cluster.submit("/demo/gang", cmd="sleep 100", cpus=1, mem=10, count=2, gang=2)
+        found = why(world, gang.number)
+        assert (found["waiting"], found["held"]["pods"], found["held"]["gang"]) == ("resources", 1, 2)
+        assert "room for 1 of its 2 pods is held for it on 1 agent, since " in found["sentence"]
+        small = world.cluster.submit("/demo/small", cmd="true", cpus=1, mem=10)
+        found = why(world, small.number)
+        assert found["waiting"] == "hold" and {"predicate": "reserved", "agents": 1} in found["ruled_out"]
+        assert "what is reserved is held for a gang of 2 in /demo, since " in found["sentence"]
+        gang.stop()
+        deadline(lambda: small.status()["states"].get("SCHEDULED", 0) == 0, "it waits though nothing is held")
+
+
 def test_drained_agents_are_ruled_out_and_not_for_good(world: World) -> None:
     world.cluster.drain("a1"), world.cluster.drain("a2")
     job = world.cluster.submit("/demo/job", cmd="true", cpus=0.1)
     found = why(world, job.number)
-    assert found["ruled_out"] == [{"predicate": "usable", "agents": 2}] and found["never"] is False
+    assert found["ruled_out"] == [{"predicate": "draining", "agents": 2}] and found["never"] is False
+    assert found["change"] == {"predicate": "draining", "agent": "a1", "less": None}
+    assert "it would fit once a1 is drained no more" in found["sentence"]
+    world.cluster.drain("a1", False)
+    assert why(world, job.number)["waiting"] is None
 
 
 def test_what_is_asked_about_must_be_there(world: World) -> None:

@@ -70,12 +70,12 @@ def test_gaps_that_forgotten_jobs_leave_are_closed(monkeypatch: pytest.MonkeyPat
     rig.same()
 
 
-def test_a_finished_job_costs_18_bytes_a_pod_and_no_payload() -> None:
+def test_a_finished_job_costs_20_bytes_a_pod_and_no_payload() -> None:
     rig = Rig(Batch, [AGENT])
     number = rig.ask(SubmitJob, **job(10, **envs(*[b"A=1\0"] * 10)))["job"]
     rig.say(rig.master.of("batch"), State.FINISHED, 0)
     found = rig.machine.ledger
-    assert sum(column.itemsize for column in found.pods.to_dict().values()) == 18
+    assert sum(column.itemsize for column in found.pods.to_dict().values()) == 20
     assert found.by_number[number].env_blob == b"" and len(found.templates) == 0
 
 

@@ -18,12 +18,12 @@ from tests.quality.source import ROOT
 
 
 def test_a_shape_that_cannot_be_expressed_is_a_row_without_a_figure_that_says_why() -> None:
-    command = [sys.executable, "-m", "bench", "mix", "--case", "preemption", "--json"]
+    command = [sys.executable, "-m", "bench", "mix", "--case", "mixed", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
-    assert (row["figure"], row["verified"], row["ci_floor"]) == (None, None, 570)
-    assert row["unsupported"] == mix.SHAPES["preemption"].unsupported
+    assert (row["figure"], row["verified"], row["ci_floor"]) == (None, None, 140)
+    assert row["unsupported"] == mix.SHAPES["mixed"].unsupported
 
 
 def test_an_unknown_shape_is_a_usage_error() -> None:

@@ -67,3 +67,12 @@ def test_a_gap_has_no_time(world: World, capsys: pytest.CaptureFixture[str]) -> 
     assert run(["events", "--since", "0"]) == 0
     gap, first, *_ = table(capsys.readouterr().out)
     assert gap[0] == "--:--:--" and gap[2] == "gap" and first[2] != "gap" and ":" in first[0]
+
+
+def test_an_agent_is_drained_and_resumed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["drain", "a1"]) == 0
+    assert capsys.readouterr().out == "agent a1 is drained: it takes no new pods until `orch resume a1`\n"
+    assert {row["name"]: row["state"] for row in world.cluster.agents()} == {"a1": "DRAINING", "a2": "READY"}
+    assert run(["resume", "a1", "-o", "json"]) == 0
+    assert '"READY"' in capsys.readouterr().out
+    assert run(["drain", "a9"]) == 3

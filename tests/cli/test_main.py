@@ -35,8 +35,8 @@ def spec(folder: Path, body: object) -> str:
 def test_help_shows_every_command_and_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    names = "up join down status validate run submit ps inspect logs why scale stop agents events version completion"
-    for command in [*names.split(), "simulate"]:
+    names = "up join down status validate run submit ps inspect logs why scale stop agents drain resume events"
+    for command in [*names.split(), "version", "completion", "simulate"]:
         assert f" {command} " in text, command
     assert "orch submit -n 100" in text
 
@@ -50,7 +50,7 @@ def test_the_examples_of_the_help_stand_under_each_other(capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     "command",
     ["up", "join", "down", "status", "run", "submit", "ps", "inspect", "logs", "why", "scale", "stop", "validate",
-     "agents", "events", "version", "completion", "simulate"],
+     "agents", "drain", "resume", "events", "version", "completion", "simulate"],
 )  # fmt: skip
 def test_help_of_a_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0

@@ -43,7 +43,7 @@ def test_later_offers_name_the_rows_that_changed() -> None:
     world.update("a0", (one, State.FINISHED))
     world.submit("services", 1)
     last = world.framework("services").offers[-1]
-    assert (last.full, last.changed.tolist(), last.usable.tolist()) == (False, [0, 2], [1, 1, 0])
+    assert (last.full, last.changed.tolist(), last.usable.tolist()) == (False, [0, 2], [1, 1, 2])
 
 
 def test_what_was_freed_has_changed_too() -> None:

@@ -168,9 +168,15 @@ class Greedy(Machine):
         self.offers.append(event)
         if self.mood == "silent":
             return
-        rows = [] if self.mood == "passes" else self._chosen(event)
+        presses = len(event.bands) > 0
+        choose = self._pressing if presses else self._chosen
+        rows = [] if self.mood == "passes" else choose(event)
         self._flying |= {pod.number for pod, _, _ in rows}
-        self.send("master", accept_of(self.name, rows))
+        self.send("master", dataclasses.replace(accept_of(self.name, rows), preempt=u8(*[presses] * len(rows))))
+
+    def _pressing(self, offer: say.OfferBatch) -> list[tuple[Pod, int, int]]:
+        pods = [pod for pod in self.waiting() if pod.priority >= offer.bands[0] and pod.group in offer.groups]
+        return [(pod, -1, 0) for pod in pods]
 
     def _chosen(self, offer: say.OfferBatch) -> list[tuple[Pod, int, int]]:
         free, room = offer.free.astype(np.int64), dict(zip(offer.groups, offer.headroom.copy(), strict=True))

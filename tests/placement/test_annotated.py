@@ -19,7 +19,7 @@ SOURCES = Path(orch.__file__).parent
 ROW = re.compile(r"<pre class=\"cython line score-(\d+)\"[^>]*>.*?(\d+)(?:</span>)?: ")
 
 
-@pytest.mark.parametrize("module", ["_placement", "_gpus"])
+@pytest.mark.parametrize("module", ["_placement", "_gpus", "_victims"])
 def test_hot_loops_touch_no_object(module: str, tmp_path: Path) -> None:
     for file in SOURCES.glob("_*.[hp]*"):
         shutil.copy(file, tmp_path)

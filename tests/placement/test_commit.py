@@ -74,7 +74,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     listed = [[group, *above[group]] if draw(st.booleans()) else above[group] for group in range(groups)]
     limit = [draw(st.lists(st.one_of(st.just(-1), st.integers(0, 12)), min_size=dims, max_size=dims)) for _ in above]
     session = draw(st.lists(st.integers(1, 2), min_size=agents, max_size=agents))
-    usable = draw(st.lists(st.sampled_from([True, True, False]), min_size=agents, max_size=agents))
+    usable = draw(st.lists(st.sampled_from([1, 1, 0, 2]), min_size=agents, max_size=agents))
     free, used = [list(row) for row in total], [[0] * dims for _ in above]
     ledger = reference.Ledger(free, total, usable, session, listed, used, limit)
     gangs = draw(st.sampled_from([[-1], [-1, 0, 1], [-1, 7, 10**9]]))

@@ -45,7 +45,7 @@ def contracts() -> configparser.ConfigParser:
 
 
 def test_only_placement_calls_the_kernel() -> None:
-    kernels = ("orch._placement", "orch._gpus")
+    kernels = ("orch._placement", "orch._gpus", "orch._victims")
     callers = {room_of(p) for p in python_files() if any(n.startswith(kernels) for n in imported(p))}
     assert callers <= {"placement"}
 
@@ -56,7 +56,7 @@ def test_only_node_calls_the_spawner() -> None:
 
 
 def test_no_room_imports_what_users_import() -> None:
-    known = rooms() | {"_placement", "_gpus", "__version__"}
+    known = rooms() | {"_placement", "_gpus", "_victims", "__version__"}
     inside = [path for path in python_files() if path.parent != ROOT / "orch"]
     assert [f"{name_of(path)}: {name}" for path in inside for name in what_users_import(path, known)] == []
 
