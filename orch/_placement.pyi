@@ -81,7 +81,6 @@ class Index:
         policy: _UInt8,
         headroom: _Int64 | None,
         agent: _Int32,
-        reason: _UInt8,
         placed: _Int64,
         why: _Int32,
         rules: RuleTable | None = None,
@@ -100,7 +99,9 @@ class Index:
         held_rows: _Int32 | None = None,
         held: _Int32 | None = None,
     ) -> None: ...
-    def give_back(self, agent: _Int32, offset: _Int64, placed: _Int64, requests: _Int32, since: int) -> None: ...
+    def give_back(
+        self, agent: _Int32, offset: _Int64, placed: _Int64, shape: _Int32, requests: _Int32, since: int
+    ) -> None: ...
 
 def commit(
     agent: _Int32,

@@ -56,6 +56,7 @@ cdef extern from "_placement_why.h" nogil:
         const int32_t* total
         const uint8_t* state
         int64_t rows
+        int dims
         const int32_t* largest
         const int32_t* held_rows
         const int32_t* held
@@ -93,9 +94,11 @@ cdef enum:
     AHEAD = 8
 
 cdef enum:
+    TOLD_MOST = 0xffffffff  # what `told` holds
+
+cdef enum:
     BEST_FIT = 0
     FIRST_FIT = 1
-    SPREAD = 2
 
 cdef class Index:
     """Free columns of agents and the orders over them. Rows are agents; `dims` is R, 4 to 8.
@@ -105,13 +108,15 @@ cdef class Index:
 
     cdef readonly int dims
     cdef readonly int64_t rows
-    cdef readonly int64_t clock            # counts matches and updates
+    cdef public int64_t clock              # counts matches and updates
     cdef int32_t[:, ::1] free_             # [capacity, LANES]
-    cdef int32_t[:, ::1] total             # [capacity, LANES]
+    cdef int32_t[:, ::1] total             # [capacity, dims], and LANES values more in memory: rows are read LANES wide
     cdef uint8_t[::1] state                # 0 no agent, 1 not usable, 2 usable, 3 draining
-    cdef int64_t[::1] told                 # clock of the last update of a row
+    cdef uint32_t[::1] told                # clock of the last update of a row, less `told_from`, or 0
+    cdef int64_t told_from
     cdef orch_order order                  # usable agents by (score, row)
     cdef orch_moves moves                  # scratch: places to be sorted
+    cdef orch_flat flat                    # within a match: stands for the order while it is live
     cdef bint order_ok
     cdef bint most_ok
     cdef int64_t[8] weight
@@ -121,12 +126,14 @@ cdef class Index:
         cdef int d
         memset(&self.order, 0, sizeof(self.order))
         memset(&self.moves, 0, sizeof(self.moves))
+        memset(&self.flat, 0, sizeof(self.flat))
         for d in range(ORCH_LANES):
             self.order.first[d] = d
 
     def __dealloc__(self):
         orch_order_free(&self.order)
         orch_moves_free(&self.moves)
+        orch_flat_free(&self.flat)
 
     def __init__(self, int dims):
         self.dims = dims
@@ -136,8 +143,9 @@ cdef class Index:
     cdef _reserve(self, int64_t capacity):
         """Arrays of `capacity` rows, the present rows copied."""
         cdef int64_t n = self.rows
-        free_, total = np.zeros((capacity, ORCH_LANES), np.int32), np.zeros((capacity, ORCH_LANES), np.int32)
-        state, told = np.zeros(capacity, np.uint8), np.zeros(capacity, np.int64)
+        free_ = np.zeros((capacity, ORCH_LANES), np.int32)
+        total = np.zeros(capacity * self.dims + ORCH_LANES, np.int32)[: capacity * self.dims].reshape(-1, self.dims)
+        state, told = np.zeros(capacity, np.uint8), np.zeros(capacity, np.uint32)
         if n > 0:
             free_[:n], total[:n], state[:n], told[:n] = self.free_[:n], self.total[:n], self.state[:n], self.told[:n]
         self.free_, self.total, self.state, self.told = free_, total, state, told
@@ -162,6 +170,8 @@ cdef class Index:
         cdef uint8_t state
         self.clock += 1
         with nogil:
+            if self.clock - self.told_from > TOLD_MOST:
+                self._forget()
             if k > self.rows // 4:
                 self.order_ok = False  # to build it anew costs less than so many moves
             for i in range(k):
@@ -179,8 +189,15 @@ cdef class Index:
                     if self.total[row, d] > 0:
                         state = usable[i] + 1
                 self.state[row] = state
-                self.told[row] = self.clock
+                self.told[row] = <uint32_t>(self.clock - self.told_from)
                 self._enter(row)
+
+    cdef void _forget(self) noexcept nogil:
+        """What was told more than half of TOLD_MOST ago is as if told then: a match of before takes it as told since."""
+        cdef int64_t row, told_from = self.clock - TOLD_MOST // 2
+        for row in range(self.rows):
+            self.told[row] = <uint32_t>max(self.told_from + <int64_t>self.told[row] - told_from, <int64_t>0)
+        self.told_from = told_from
 
     cdef void _leave(self, int64_t row) noexcept nogil:
         """Take a row out of the order, if it is in it; called before its columns change."""
@@ -240,6 +257,11 @@ cdef class Index:
         cdef int64_t row, n = 0
         if self.order_ok:
             return 0
+        if self.flat.live:
+            if orch_flat_close(&self.flat, &self.order, &self.free_[0, 0]) != 0:
+                return self._no_memory()
+            self.order_ok = True
+            return 0
         self.moves.count = 0
         if orch_moves_reserve(&self.moves, self.rows + 1) != 0:
             return self._no_memory()
@@ -255,8 +277,22 @@ cdef class Index:
         self.order_ok = True
         return 0
 
+    cdef int _ready(self, int policy, bint bulk) except -1 nogil:
+        """The order as the next row of a match takes it: blocks, for a bulk row flat, none where nothing looks at it."""
+        if policy != BEST_FIT:
+            orch_flat_free(&self.flat)
+        elif not bulk:
+            self._build()
+        elif not self.flat.live:
+            self._build()
+            self.order_ok = False
+            if orch_flat_open(&self.flat, &self.order) != 0:
+                self._no_memory()
+        return 0
+
     cdef int _no_memory(self) except -1 nogil:
         self.order_ok = False
+        orch_flat_free(&self.flat)
         with gil:
             raise MemoryError(f"no memory for the order of {self.rows} agents")
 
@@ -269,12 +305,12 @@ cdef class Index:
     def columns(self):
         """Copies (free int32[N, R], total int32[N, R], state uint8[N])."""
         n, r = self.rows, self.dims
-        return (np.array(self.free_)[:n, :r].copy(), np.array(self.total)[:n, :r].copy(),
+        return (np.array(self.free_)[:n, :r].copy(), np.array(self.total)[:n].copy(),
                 np.array(self.state)[:n].copy())
 
     def totals(self, const int32_t[::1] rows):
         """int32[k, R]: the totals of rows."""
-        return np.asarray(self.total)[np.asarray(rows), : self.dims]
+        return np.asarray(self.total)[np.asarray(rows)]
 
     def frees(self, const int32_t[::1] rows):
         """int32[k, R]: what is free in rows."""
@@ -317,9 +353,9 @@ cdef class Index:
     def match(self, const int64_t[::1] sequence, const int32_t[::1] shape, const int32_t[::1] count,
               const int32_t[::1] gang, const int64_t[::1] offset, const int32_t[:, ::1] requests,
               const int32_t[::1] mask_row, const uint8_t[:, ::1] allowed, const uint8_t[::1] policy, headroom,
-              int32_t[::1] agent, uint8_t[::1] reason, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
+              int32_t[::1] agent, int64_t[::1] placed, int32_t[:, ::1] why, RuleTable rules=None,
               const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
-        """Place the demand's rows in `sequence`; fills agent[P], reason[P], placed[D], why[<=D]. Returns whys filled.
+        """Place the demand's rows in `sequence`; fills agent[P], placed[D], why[<=D]. Returns whys filled.
 
         requests int32[S, LANES]; mask_row int32[S]: the shape's row of allowed uint8[K, N], -1: any agent.
         policy uint8[D]. headroom: int64[LANES] or None. held_rows, held: what `hold` took for this match, for the whys.
@@ -338,7 +374,7 @@ cdef class Index:
         cdef orch_ground ground
         cdef orch_rules ruled
         cdef orch_rules* rule = NULL
-        cdef bint any_rules = rules is not None
+        cdef bint any_rules = rules is not None, bulk
         if any_rules:
             rules.start(np.max(count) if count.shape[0] > 0 else 0)
         self.clock += 1
@@ -354,7 +390,13 @@ cdef class Index:
                     __builtin_prefetch(&count[z])
                     __builtin_prefetch(&gang[z])
                     __builtin_prefetch(&offset[z])
-                    __builtin_prefetch(&requests[shape[sequence[i + AHEAD]], 0])
+                    __builtin_prefetch(&policy[z])
+                    __builtin_prefetch(&placed[z])
+                    z = sequence[i + AHEAD]
+                    __builtin_prefetch(&requests[shape[z], 0])
+                    __builtin_prefetch(&mask_row[shape[z]])
+                    if count[z] > 0:
+                        __builtin_prefetch(&agent[offset[z]])
                 if count[d] == 0:
                     continue
                 s = shape[d]
@@ -364,18 +406,21 @@ cdef class Index:
                 mask = &allowed[mask_row[s], 0] if mask_row[s] >= 0 and self.rows > 0 else NULL
                 want = self._within(&left[0], request, count[d]) if limited else count[d]
                 ground.policy = policy[d]
-                if policy[d] == BEST_FIT:
-                    self._build()
                 if any_rules:
                     rule = &ruled if rules.view(s, &ruled) else NULL
-                if rule != NULL:
+                bulk = policy[d] == BEST_FIT and g == 1 and rule != NULL and orch_rules_bulk(
+                    rule, self.rows, want, ORCH_FLAT_STAYS if self.flat.live else ORCH_FLAT_FROM)
+                self._ready(policy[d], bulk)
+                if bulk:
+                    got = self._fill_flat(request, mask, want, &agent[o], rule)
+                elif rule != NULL:
                     orch_rules_offer(rule, self.rows, agents.state, mask, mask_row[s] if mask != NULL else -1)
                     got = self._fill_ruled(&ground, request, mask, want // g * g, g, &agent[o], rule)
                 else:
                     if g > 1:
                         # A gang is of equal pods, so it fits where their number does: nothing has to be undone.
                         want = orch_room(&agents, request, mask, want) // g * g
-                    got = self._fill(policy[d], request, mask, want, &agent[o])
+                    got = self._fill(&ground, request, mask, want, &agent[o])
                 if got < 0:
                     self._no_memory()
                 if policy[d] != BEST_FIT and got > 0:
@@ -397,10 +442,13 @@ cdef class Index:
                     failed_at[s] = epoch
                     failed_why[s] = whys
                 why[whys, C_ROW] = <int32_t>d
-                memset(&reason[o + got], why[whys, C_REASON], count[d] - got)
                 for z in range(o + got, o + count[d]):
                     agent[z] = -1
                 whys += 1
+            if self.flat.live:
+                self._build()
+            if self.moves.room > self.rows // 16:
+                orch_moves_free(&self.moves)
         return whys
 
     cdef void _reorder(self, const int32_t* rows, int64_t count) noexcept nogil:
@@ -424,16 +472,14 @@ cdef class Index:
                 want = left[d] // request[d] if left[d] > 0 else 0
         return want
 
-    cdef int64_t _fill(self, int policy, const int32_t* request, const uint8_t* mask, int64_t want,
+    cdef int64_t _fill(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int64_t want,
                        int32_t* out) noexcept nogil:
         """Place up to `want` equal pods and write their agents to out; returns how many, -1 without memory."""
-        if want == 0 or self.rows == 0:
+        if want == 0 or self.rows == 0 or self._oversize(request):
             return 0
-        if policy == BEST_FIT:
-            return self._fill_best(request, mask, want, out)
-        if policy == FIRST_FIT:
-            return self._fill_first(request, mask, want, out)
-        return self._fill_spread(request, mask, want, out)
+        if ground.policy == BEST_FIT:
+            return orch_fill_best(&self.order, &self.free_[0, 0], self.weight, request, mask, want, out, &self.moves)
+        return orch_walk(ground, request, mask, want, out, NULL)
 
     cdef int64_t _fill_ruled(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int64_t want,
                              int32_t g, int32_t* out, orch_rules* rules) noexcept nogil:
@@ -443,6 +489,12 @@ cdef class Index:
         if got > whole and orch_undo(ground, request, rules, out + whole, got - whole) != 0:
             return -1
         return whole if got >= 0 else -1
+
+    cdef int64_t _fill_flat(self, const int32_t* request, const uint8_t* mask, int64_t want, int32_t* out,
+                            orch_rules* rules) noexcept nogil:
+        if want == 0 or self._oversize(request):
+            return 0
+        return orch_fill_flat(&self.flat, &self.free_[0, 0], self.weight, request, mask, want, out, rules)
 
     cdef int64_t _room(self, const orch_ground* ground, const int32_t* request, const uint8_t* mask, int32_t g,
                        int32_t* out, orch_rules* rules) except -2 nogil:
@@ -463,7 +515,7 @@ cdef class Index:
         g.order, g.moves = &self.order, &self.moves
         g.free_, g.total, g.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
         g.largest, g.weight = self.most, self.weight
-        g.rows, g.policy = self.rows, policy
+        g.rows, g.dims, g.policy = self.rows, self.dims, policy
         return g
 
     cdef orch_agents _agents(self, const int32_t[::1] held_rows, const int32_t[:, ::1] held) noexcept nogil:
@@ -473,7 +525,7 @@ cdef class Index:
         if held_rows is not None and held_rows.shape[0] > 0:
             a.held_rows, a.held, a.held_count = &held_rows[0], &held[0, 0], held_rows.shape[0]
         a.free_, a.total, a.state = &self.free_[0, 0], &self.total[0, 0], &self.state[0]
-        a.rows = self.rows
+        a.rows, a.dims = self.rows, self.dims
         a.largest = self.most
         return a
 
@@ -483,59 +535,6 @@ cdef class Index:
             if request[d] > self.most[d]:
                 return True
         return False
-
-    cdef int64_t _fill_best(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                            int32_t* out) noexcept nogil:
-        if self._oversize(request):
-            return 0
-        return orch_fill_best(&self.order, &self.free_[0, 0], self.weight, request, mask, want, out, &self.moves)
-
-    cdef int64_t _fill_first(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                             int32_t* out) noexcept nogil:
-        cdef int64_t row = -1, times, z, got = 0
-        while got < want:
-            row = orch_next_row(row + 1, self.rows, &self.free_[0, 0], &self.state[0], request, mask)
-            if row >= self.rows:
-                break
-            times = orch_times(&self.free_[row, 0], request, want - got)
-            orch_charge(&self.free_[row, 0], request, times)
-            for z in range(got, got + times):
-                out[z] = <int32_t>row
-            got += times
-        return got
-
-    cdef int64_t _fill_spread(self, const int32_t* request, const uint8_t* mask, int64_t want,
-                              int32_t* out) noexcept nogil:
-        """Charging raises the spread score, so the next pod may go elsewhere: a heap, one pod at a time."""
-        cdef int64_t row = -1, got = 0, size = 0, i
-        cdef int64_t* heap
-        cdef int32_t* have
-        self.moves.count = 0
-        if orch_moves_reserve(&self.moves, self.rows) != 0:
-            return -1
-        heap = self.moves.places
-        while True:
-            row = orch_next_row(row + 1, self.rows, &self.free_[0, 0], &self.state[0], request, mask)
-            if row >= self.rows:
-                break
-            heap[size] = orch_place(orch_spread_score(&self.free_[row, 0], &self.total[row, 0]), row)
-            size += 1
-        for i in range(size // 2 - 1, -1, -1):
-            orch_sift(heap, size, i)
-        while got < want and size > 0:
-            row = orch_row(heap[0])
-            have = &self.free_[row, 0]
-            orch_charge(have, request, 1)
-            out[got] = <int32_t>row
-            got += 1
-            if orch_fits(have, request):
-                heap[0] = orch_place(orch_spread_score(have, &self.total[row, 0]), row)
-            else:
-                size -= 1
-                heap[0] = heap[size]
-            if size > 0:
-                orch_sift(heap, size, 0)
-        return got
 
     def explain(self, const int32_t[::1] request, mask, int32_t gang, int32_t[::1] why, RuleTable rules=None, int32_t shape=0,
                 const int32_t[::1] held_rows=None, const int32_t[:, ::1] held=None):
@@ -565,8 +564,8 @@ cdef class Index:
             why[C_ROW] = -1
 
     def give_back(self, const int32_t[::1] agent, const int64_t[::1] offset, const int64_t[::1] placed,
-                  const int32_t[:, ::1] requests, int64_t since):
-        """Undo a match: demand row d put placed[d] pods of requests[d] on agent[offset[d]:]. Agents told since are left."""
+                  const int32_t[::1] shape, const int32_t[:, ::1] requests, int64_t since):
+        """Undo a match: row d put placed[d] pods of requests[shape[d]] on agent[offset[d]:]. Agents told since are left."""
         cdef int64_t d, i, j, stop, row
         with nogil:
             if agent.shape[0] > self.rows // 4:
@@ -579,9 +578,9 @@ cdef class Index:
                     j = i + 1
                     while j < stop and agent[j] == row:
                         j += 1
-                    if self.told[row] < since:
+                    if self.told_from + <int64_t>self.told[row] < since:
                         self._leave(row)
-                        orch_charge(&self.free_[row, 0], &requests[d, 0], i - j)
+                        orch_charge(&self.free_[row, 0], &requests[shape[d], 0], i - j)
                         self._enter(row)
                     i = j
 

@@ -148,33 +148,27 @@ def bucket(const int32_t[::1] values, int64_t bins):
     return rows, starts
 
 
+cdef extern from "_placement_deal.h" nogil:
+    const int ORCH_COUNTERS
+    int orch_count(const int32_t* shape, int64_t pods, int64_t shapes, int32_t* counts)
+    void orch_deal(const int32_t* shape, int64_t pods, int64_t* next_, const int32_t* row, int32_t* out)
+
+
 def count(const int32_t[::1] shape, int64_t shapes):
     """int32[S]: how many pods have each shape; None where an id is not in [0, S)."""
-    cdef int64_t i, n = shape.shape[0], bad = 0
-    # Four counters a shape, taken in turn: one would wait for itself where a shape is popular.
-    fourfold = np.zeros((4, shapes), np.int32)
-    cdef int32_t[:, ::1] c = fourfold
-    cdef int64_t quarters = n // 4
-    with nogil:
-        for i in range(n):
-            bad |= <uint32_t>shape[i] >= <uint64_t>shapes
-        if not bad:
-            for i in range(quarters):
-                c[0, shape[4 * i]] += 1
-                c[1, shape[4 * i + 1]] += 1
-                c[2, shape[4 * i + 2]] += 1
-                c[3, shape[4 * i + 3]] += 1
-            for i in range(4 * quarters, n):
-                c[0, shape[i]] += 1
-    return None if bad else fourfold.sum(axis=0, dtype=np.int32)
+    several = np.zeros((ORCH_COUNTERS, max(shapes, 1)), np.int32)
+    cdef int32_t[:, ::1] counts = several
+    cdef int bad = 0
+    if shape.shape[0] > 0:
+        with nogil:
+            bad = orch_count(&shape[0], shape.shape[0], shapes, &counts[0, 0])
+    return None if bad else several.sum(axis=0, dtype=np.int32)[:shapes]
 
 
 def deal(const int32_t[::1] shape, const int64_t[::1] offset, const int32_t[::1] row, int32_t[::1] out):
     """out[i] = the next of row[offset[shape[i]]:], pod by pod. shape: ids within offset."""
-    cdef int64_t i, n = shape.shape[0]
     starts = np.array(offset)
     cdef int64_t[::1] next_ = starts
-    with nogil:
-        for i in range(n):
-            out[i] = row[next_[shape[i]]]
-            next_[shape[i]] += 1
+    if shape.shape[0] > 0:
+        with nogil:
+            orch_deal(&shape[0], shape.shape[0], &next_[0], &row[0], &out[0])

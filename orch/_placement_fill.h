@@ -126,49 +126,6 @@ static int orch_settle(orch_order *o, const int32_t *free_, orch_moves *moves)
     return 0;
 }
 
-/* Ascending by insertion, for places that nearly are; where that takes too long, as any others. */
-static void orch_sort_nearly(int64_t *places, int64_t *spare, int64_t count)
-{
-    int64_t moved = 0;
-    for (int64_t i = 1; i < count && moved <= 4 * count; i++) {
-        int64_t place = places[i], j = i;
-        for (; j > 0 && places[j - 1] > place && moved <= 4 * count; j--, moved++)
-            places[j] = places[j - 1];
-        places[j] = place;
-    }
-    if (moved > 4 * count)
-        orch_sort(places, spare, count);
-}
-
-/* As orch_settle, for agents that are still where they were: where they are many, all blocks anew, which costs less. A run
- * that takes one pod an agent leaves their order nearly as it was. */
-static int orch_settle_many(orch_order *o, const int32_t *free_, orch_moves *moves)
-{
-    int64_t moved = moves->count, left = 0, all = o->agents;
-    if (moved < all / 3) {
-        for (int64_t i = 0; i < moved; i++)
-            orch_order_remove(o, orch_row(moves->places[i]));
-        return orch_settle(o, free_, moves);
-    }
-    if (orch_moves_reserve(moves, all - moved))
-        return -1;
-    orch_sort_nearly(moves->places, moves->spare, moved);
-    for (int64_t i = 0; i < moved; i++)
-        o->block[orch_row(moves->places[i])] = ORCH_NOWHERE;
-    for (int64_t at = 0; at < o->blocks; at++) {
-        const orch_block *b = orch_block_at(o, at);
-        int64_t from = left;
-        for (int slot = 0; slot < b->count; slot++)
-            if (o->block[b->row[slot]] != ORCH_NOWHERE)
-                moves->spare[left++] = orch_place_in(b, slot);
-        orch_sort_few(moves->spare + from, left - from);
-    }
-    for (int64_t to = all - 1, i = moved - 1, k = left - 1; k >= 0; to--) /* from behind, in place */
-        moves->places[to] = i >= 0 && moves->places[i] > moves->spare[k] ? moves->places[i--] : moves->spare[k--];
-    moves->count = 0;
-    return orch_order_build(o, moves->places, all, free_);
-}
-
 /* The next request starts with what ruled out the most in this one. */
 static inline void orch_remember(orch_order *o, const orch_asked *asked)
 {
@@ -200,7 +157,7 @@ static inline __attribute__((always_inline)) int64_t orch_fill_any(orch_order *o
     int64_t at = orch_order_find(o, orch_place(orch_score(want, weight), 0));
     moves->count = 0;
     for (; got < count; at++) {
-        at = orch_next_block(o, at, &asked, found);
+        at = orch_scan_by.next(o, at, &asked, found);
         if (at == o->blocks)
             break;
         int n = orch_holders(orch_block_at(o, at), found, free_, want, allowed, rules, places);
@@ -225,15 +182,10 @@ static inline __attribute__((always_inline)) int64_t orch_fill_any(orch_order *o
             for (int64_t z = 0; !rules && z < times; z++)
                 out[got + z] = (int32_t)row;
             got += times;
-            if (rules && rules->bulk)
-                moves->places[moves->count++] = orch_place(orch_score(have, weight), row);
-            else
-                orch_recharged(o, at, row, have, weight, moves);
+            orch_recharged(o, at, row, have, weight, moves);
         }
     }
     orch_remember(o, &asked);
-    if (rules && rules->bulk)
-        return orch_settle_many(o, free_, moves) ? -1 : got;
     return orch_settle(o, free_, moves) ? -1 : got;
 }
 

@@ -34,6 +34,17 @@ static inline __attribute__((always_inline)) int orch_fits(const int32_t *have, 
     return (lacks[0] | lacks[1]) == 0;
 }
 
+/* As orch_fits, of `have` and `more` together. */
+static inline __attribute__((always_inline)) int orch_fits_with(const int32_t *have, const int32_t *more, const int32_t *want)
+{
+    orch_half h[2], m[2], w[2];
+    memcpy(h, have, sizeof h);
+    memcpy(m, more, sizeof m);
+    memcpy(w, want, sizeof w);
+    orch_pair lacks = (orch_pair)((h[0] + m[0] < w[0]) | (h[1] + m[1] < w[1]));
+    return (lacks[0] | lacks[1]) == 0;
+}
+
 /* Bit d set where lane d of `have` is less than that of `want`. */
 static inline __attribute__((always_inline)) unsigned orch_short(const int32_t *have, const int32_t *want)
 {
@@ -61,10 +72,16 @@ static inline int64_t orch_times(const int32_t *have, const int32_t *want, int64
     return cap;
 }
 
-static inline void orch_charge(int32_t *have, const int32_t *want, int64_t times)
+/* Half by half: what is stored in parts and loaded whole has to wait for the parts. */
+static inline __attribute__((always_inline)) void orch_charge(int32_t *have, const int32_t *want, int64_t times)
 {
-    for (int d = 0; d < ORCH_LANES; d++)
-        have[d] -= (int32_t)(want[d] * times);
+    for (int part = 0; part < ORCH_LANES; part += 4) {
+        orch_half h, w;
+        memcpy(&h, have + part, sizeof h);
+        memcpy(&w, want + part, sizeof w);
+        h -= w * (int32_t)times; /* of a pod that an agent holds so often: within int32 */
+        memcpy(have + part, &h, sizeof h);
+    }
 }
 
 /* The best-fit score: what is free, each resource in parts of the largest agent's total. Lower is fuller. */

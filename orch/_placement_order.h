@@ -20,6 +20,7 @@
 
 #define ORCH_BLOCK 128
 #define ORCH_BLOCK_BUILT (ORCH_BLOCK * 13 / 16) /* agents in a block of a fresh build: room for those that come */
+#define ORCH_BLOCK_SPARSE (ORCH_BLOCK * 3 / 4) /* of fewer agents in a block on average some are joined before one is added */
 #define ORCH_NOWHERE (-1)
 #define ORCH_SCAN_GROUP 16 /* bounds that are looked at together */
 
@@ -44,6 +45,7 @@ typedef struct {
     int32_t *block;          /* by row of an agent: its block, or ORCH_NOWHERE */
     uint8_t *slot;           /* where it is in that block */
     int64_t agents, empty;   /* in all blocks; blocks of the directory without one */
+    int64_t sparse;          /* from so many blocks on it is worth looking whether some can be joined */
     uint8_t first[ORCH_LANES]; /* resources, those first that ruled out the most agents of late: a guess, for speed alone */
 } orch_order;
 
@@ -145,10 +147,16 @@ static uint64_t orch_tight_bound(const orch_block *b)
 
 /* ---- the scan, for each kind of processor ---- */
 
+/* Of 64 agents, a bit each, by resource: which have less than is wanted, more than `most`, and more than `only`. */
+typedef struct {
+    uint64_t lacks[ORCH_LANES], above[ORCH_LANES], nearer[ORCH_LANES];
+} orch_lacking;
+
 #define ORCH_SCAN(name) orch_scan_plain_##name
 #define ORCH_SCAN_TARGET
 #define ORCH_SCAN_WIDTH 8
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
@@ -158,6 +166,7 @@ static uint64_t orch_tight_bound(const orch_block *b)
 #define ORCH_SCAN_TARGET
 #define ORCH_SCAN_WIDTH 16
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
@@ -166,46 +175,55 @@ static uint64_t orch_tight_bound(const orch_block *b)
 #define ORCH_SCAN_TARGET __attribute__((target("avx2")))
 #define ORCH_SCAN_WIDTH 32
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
 
 #define ORCH_SCAN(name) orch_scan_avx512_##name
-#define ORCH_SCAN_TARGET __attribute__((target("avx512f,avx512bw")))
+#define ORCH_SCAN_TARGET __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define ORCH_SCAN_WIDTH 64
 #include "_placement_scan.h"
+#include "_placement_lacks.h"
 #undef ORCH_SCAN
 #undef ORCH_SCAN_TARGET
 #undef ORCH_SCAN_WIDTH
 #endif
 
-typedef int64_t (*orch_next_function)(orch_order *, int64_t, orch_asked *, uint64_t *);
-static orch_next_function orch_next_block = orch_scan_plain_next;
-
 /* Kinds of scan, the plainest first. */
 enum { ORCH_SCAN_PLAIN, ORCH_SCAN_SSE2, ORCH_SCAN_AVX2, ORCH_SCAN_AVX512 };
+
+typedef struct {
+    int64_t (*next)(orch_order *, int64_t, orch_asked *, uint64_t *);
+    void (*lacking)(const int32_t *, int, const int32_t *, const int32_t *, const int32_t *, orch_lacking *);
+    int32_t (*holding)(const int32_t *, int64_t, int64_t, const int32_t *);
+} orch_scan;
+
+static const orch_scan orch_scans[] = {
+    {orch_scan_plain_next, orch_scan_plain_lacking, orch_scan_plain_holding},
+#ifdef ORCH_X86
+    {orch_scan_sse2_next, orch_scan_sse2_lacking, orch_scan_sse2_holding},
+    {orch_scan_avx2_next, orch_scan_avx2_lacking, orch_scan_avx2_holding},
+    {orch_scan_avx512_next, orch_scan_avx512_lacking, orch_scan_avx512_holding},
+#endif
+};
+static orch_scan orch_scan_by = {orch_scan_plain_next, orch_scan_plain_lacking, orch_scan_plain_holding};
 
 /* Take the best scan that this processor has, at most `kind`. Returns which. All give the same answers. */
 static int orch_choose_scan(int kind)
 {
+    int best = ORCH_SCAN_PLAIN;
 #ifdef ORCH_X86
     __builtin_cpu_init();
-    if (kind >= ORCH_SCAN_AVX512 && __builtin_cpu_supports("avx512bw")) {
-        orch_next_block = orch_scan_avx512_next;
-        return ORCH_SCAN_AVX512;
-    }
-    if (kind >= ORCH_SCAN_AVX2 && __builtin_cpu_supports("avx2")) {
-        orch_next_block = orch_scan_avx2_next;
-        return ORCH_SCAN_AVX2;
-    }
-    if (kind >= ORCH_SCAN_SSE2) {
-        orch_next_block = orch_scan_sse2_next;
-        return ORCH_SCAN_SSE2;
-    }
+    best = ORCH_SCAN_SSE2;
+    if (__builtin_cpu_supports("avx2"))
+        best = ORCH_SCAN_AVX2;
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        best = ORCH_SCAN_AVX512;
 #endif
-    (void)kind;
-    orch_next_block = orch_scan_plain_next;
-    return ORCH_SCAN_PLAIN;
+    kind = kind < ORCH_SCAN_PLAIN ? ORCH_SCAN_PLAIN : kind < best ? kind : best;
+    orch_scan_by = orch_scans[kind];
+    return kind;
 }
 
 /* ---- memory: 0, or -1 where there is none and nothing has changed ---- */
@@ -362,22 +380,40 @@ static orch_block *orch_order_open(orch_order *o, int64_t at, int64_t low)
     return orch_block_at(o, at);
 }
 
-/* Blocks without an agent leave the directory; what belonged to them belongs to the one before. One pass. */
+/* All agents of a block into another, which has room for them. */
+static void orch_block_join(orch_order *o, orch_block *to, int32_t number, orch_block *b)
+{
+    for (int slot = 0; slot < b->count; slot++)
+        orch_block_set(o, to, number, to->count++, orch_place_in(b, slot), orch_signature_in(b, slot));
+    for (int d = 0; d < ORCH_LANES; d++)
+        memset(b->level[d], 0, (size_t)b->count);
+    b->count = 0;
+    to->loose |= b->loose;
+}
+
+/* Blocks whose agents have room in the block before them join it, and leave the directory. One pass. */
 static void orch_order_compact(orch_order *o)
 {
-    int64_t to = 0;
+    int64_t to = -1;
     for (int64_t at = 0; at < o->blocks; at++) {
-        if (orch_block_at(o, at)->count == 0) {
+        orch_block *b = orch_block_at(o, at);
+        orch_block *before = to < 0 ? NULL : orch_block_at(o, to);
+        if (before ? before->count + b->count <= ORCH_BLOCK_BUILT || b->count == 0 : b->count == 0) {
+            if (before) {
+                o->most[to] = orch_most(o->most[to], b->count ? o->most[at] : 0);
+                orch_block_join(o, before, o->number[to], b);
+            }
             o->spare[o->spares++] = o->number[at];
             continue;
         }
+        to++;
         o->low[to] = to ? o->low[at] : INT64_MIN;
         o->most[to] = o->most[at];
-        o->number[to++] = o->number[at];
+        o->number[to] = o->number[at];
     }
-    for (int64_t at = to; at < o->blocks; at++)
+    for (int64_t at = to + 1; at < o->blocks; at++)
         o->most[at] = 0;
-    o->blocks = to;
+    o->blocks = to + 1;
     o->empty = 0;
 }
 
@@ -417,6 +453,10 @@ static void orch_order_split(orch_order *o, int64_t at, int64_t coming)
  * there is no memory: then the order is incomplete. */
 static int64_t orch_order_insert(orch_order *o, int64_t place, uint64_t signature, int64_t at)
 {
+    if (o->spares == 0 && o->blocks >= o->sparse && o->agents < o->blocks * ORCH_BLOCK_SPARSE) {
+        orch_order_compact(o);
+        o->sparse = o->blocks + o->blocks / 16;
+    }
     if (o->spares == 0 && orch_order_blocks(o, 1))
         return -1;
     if (orch_order_directory(o, o->blocks + 1))

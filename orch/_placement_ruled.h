@@ -7,7 +7,7 @@
  */
 #ifndef ORCH_PLACEMENT_RULED_H
 #define ORCH_PLACEMENT_RULED_H
-#include "_placement_fill.h"
+#include "_placement_flat.h"
 
 enum orch_policy { ORCH_BEST_FIT, ORCH_FIRST_FIT, ORCH_SPREAD };
 
@@ -16,12 +16,24 @@ typedef struct {
     orch_order *order;
     orch_moves *moves;
     int32_t *free_;
-    const int32_t *total, *largest;
+    const int32_t *total; /* [rows][dims] */
+    const int32_t *largest;
     const uint8_t *state;
     const int64_t *weight;
     int64_t rows;
-    int policy;
+    int dims, policy;
 } orch_ground;
+
+/* As orch_rules_room and orch_rules_take, also without rules. */
+static inline int64_t orch_may(const orch_rules *r, int64_t row, int64_t cap) { return r ? orch_rules_room(r, row, cap) : cap; }
+
+static inline void orch_take(orch_rules *r, int64_t row, int64_t times, int32_t *out, int64_t got)
+{
+    if (r)
+        orch_rules_take(r, row, times, out, got);
+    for (int64_t z = 0; !r && z < times; z++)
+        out[got + z] = (int32_t)row;
+}
 
 static int64_t orch_walk_first(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count,
                                int32_t *out, orch_rules *r)
@@ -32,9 +44,9 @@ static int64_t orch_walk_first(const orch_ground *g, const int32_t *want, const 
         if (row >= g->rows)
             break;
         int32_t *have = g->free_ + ORCH_LANES * row;
-        int64_t times = orch_times(have, want, orch_rules_room(r, row, count - got));
+        int64_t times = orch_times(have, want, orch_may(r, row, count - got));
         orch_charge(have, want, times);
-        orch_rules_take(r, row, times, out, got);
+        orch_take(r, row, times, out, got);
         got += times;
     }
     return got;
@@ -53,20 +65,20 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
         row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
         if (row >= g->rows)
             break;
-        heap[size++] = orch_place(orch_spread_score(g->free_ + ORCH_LANES * row, g->total + ORCH_LANES * row), row);
+        heap[size++] = orch_place(orch_spread_score(g->free_ + ORCH_LANES * row, g->total + g->dims * row), row);
     }
     for (int64_t i = size / 2 - 1; i >= 0; i--)
         orch_sift(heap, size, i);
     while (got < count && size > 0) {
         int64_t row = orch_row(heap[0]);
         int32_t *have = g->free_ + ORCH_LANES * row;
-        int may = orch_rules_room(r, row, 1) > 0;
+        int may = orch_may(r, row, 1) > 0;
         if (may) {
             orch_charge(have, want, 1);
-            orch_rules_take(r, row, 1, out, got++);
+            orch_take(r, row, 1, out, got++);
         }
         if (may && orch_fits(have, want))
-            heap[0] = orch_place(orch_spread_score(have, g->total + ORCH_LANES * row), row);
+            heap[0] = orch_place(orch_spread_score(have, g->total + g->dims * row), row);
         else
             heap[0] = heap[--size];
         if (size > 0)
@@ -75,10 +87,10 @@ static int64_t orch_walk_spread(const orch_ground *g, const int32_t *want, const
     return got;
 }
 
+/* Places up to `count` equal pods under rules that agents only fall out of, or none (NULL; then not by best fit). */
 static int64_t orch_walk(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count, int32_t *out,
                          orch_rules *r)
 {
-    r->bulk = orch_rules_bulk(r, g->rows, count);
     if (g->policy == ORCH_BEST_FIT)
         return orch_fill_ruled_best(g->order, g->free_, g->weight, want, allowed, count, out, g->moves, r);
     if (g->policy == ORCH_FIRST_FIT)
@@ -128,7 +140,7 @@ static int64_t orch_next_by_rules(const orch_ground *g, const int32_t *want, con
         if (g->policy == ORCH_BEST_FIT)
             score = orch_score(have, g->weight);
         else if (g->policy == ORCH_SPREAD)
-            score = orch_spread_score(have, g->total + ORCH_LANES * row);
+            score = orch_spread_score(have, g->total + g->dims * row);
         if (best < 0 || code < best_code || (code == best_code && score < best_score)) {
             best = row;
             best_code = code;

@@ -42,7 +42,6 @@ typedef struct {
 /* The rules of one shape, ready to be asked. */
 typedef struct {
     int rules, counters, path, by_quota;
-    int bulk; /* will a walk visit many agents? then the order is made anew after it; for speed alone */
     orch_rule rule[ORCH_RULES_MOST];
     orch_counter *counter[ORCH_RULES_MOST];
     const orch_rule *least; /* the first LEAST: of several values the lowest code goes first */
@@ -86,13 +85,13 @@ static inline uint32_t orch_rules_failed(const orch_rules *r, int64_t row)
     return failed;
 }
 
-/* Whether `count` pods will go to many agents, as their rules let but a few onto each. */
-static int orch_rules_bulk(const orch_rules *r, int64_t agents, int64_t count)
+/* Whether one walk takes `count` pods to more than one in `part` agents, as their rules let but a few onto each. */
+static int orch_rules_bulk(const orch_rules *r, int64_t agents, int64_t count, int64_t part)
 {
-    for (int i = 0; i < r->rules; i++) {
+    for (int i = 0; i < r->rules && r->path == ORCH_WALK; i++) {
         const orch_rule *rule = &r->rule[i];
         if (rule->operator_ == ORCH_MAX && rule->counted && rule->limit > 0 && rule->counter->values >= agents / 3
-            && count / rule->limit >= agents / 3)
+            && count / rule->limit >= agents / part)
             return 1;
     }
     return 0;

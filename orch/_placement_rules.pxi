@@ -34,7 +34,21 @@ cdef extern from "_placement_rules.h" nogil:
         int32_t* deal
     void orch_rules_count(orch_rules* r, int64_t row, int64_t times)
     void orch_rules_refresh(orch_rules* r)
+    int orch_rules_bulk(const orch_rules* r, int64_t agents, int64_t count, int64_t part)
     void orch_rules_offer(orch_rules* r, int64_t rows, const uint8_t* state, const uint8_t* allowed, int64_t mask)
+
+
+cdef extern from "_placement_flat.h" nogil:
+    ctypedef struct orch_flat:
+        int64_t count
+        int live
+    const int ORCH_FLAT_FROM
+    const int ORCH_FLAT_STAYS
+    void orch_flat_free(orch_flat* f)
+    int orch_flat_open(orch_flat* f, const orch_order* o)
+    int orch_flat_close(orch_flat* f, orch_order* o, const int32_t* free_)
+    int64_t orch_fill_flat(orch_flat* f, int32_t* have, const int64_t* weight, const int32_t* want,
+                           const uint8_t* allowed, int64_t count, int32_t* out, orch_rules* rules)
 
 
 cdef extern from "_placement_ruled.h" nogil:
@@ -47,7 +61,9 @@ cdef extern from "_placement_ruled.h" nogil:
         const uint8_t* state
         const int64_t* weight
         int64_t rows
-        int policy
+        int dims, policy
+    int64_t orch_walk(const orch_ground* g, const int32_t* want, const uint8_t* allowed, int64_t count, int32_t* out,
+                      orch_rules* r)
     int64_t orch_fill_ruled(const orch_ground* g, const int32_t* want, const uint8_t* allowed, int64_t count,
                             int32_t* out, orch_rules* r)
     int64_t orch_room_ruled(const orch_ground* g, const int32_t* want, const uint8_t* allowed, int64_t count,

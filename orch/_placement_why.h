@@ -5,7 +5,7 @@
  */
 #ifndef ORCH_PLACEMENT_WHY_H
 #define ORCH_PLACEMENT_WHY_H
-#include "_placement_rules.h"
+#include "_placement_failed.h"
 
 /* Codes shared with placement/reason.py, which gives them names. */
 enum orch_reason {
@@ -21,17 +21,6 @@ enum orch_reason {
     ORCH_DRAINING = 10,
     ORCH_RESERVED = 11,
     ORCH_TOO_FEW = 16 /* + the resource's column */
-};
-
-/* In the order in which they are asked: an agent is charged to the first that it fails. */
-enum orch_predicate {
-    P_USABLE,
-    P_DRAINING,
-    P_RESERVED,
-    P_CONSTRAINT, /* the mask */
-    P_RULE,       /* + rule of the shape */
-    P_RESOURCE = P_RULE + ORCH_RULES_MOST, /* + resource */
-    P_COUNT = P_RESOURCE + ORCH_LANES
 };
 
 /* One row of the why matrix: int32[WHY_WIDTH]. */
@@ -55,22 +44,11 @@ enum orch_why {
     WHY_WIDTH
 };
 
-/* The agents' columns. Rows without an agent have state 0. */
-typedef struct {
-    const int32_t *free_, *total; /* [rows][ORCH_LANES] */
-    const uint8_t *state;
-    int64_t rows;
-    const int32_t *largest;       /* of each resource, the largest total of any agent */
-    const int32_t *held_rows, *held; /* set aside for others and not in free_: rows, ascending; [held_count][ORCH_LANES] */
-    int64_t held_count;
-} orch_agents;
-
 /* The nearest agent so far: by failing predicates, what it misses, row. Agents that fail by one predicate are kept apart: of
  * each resource the most that such an agent has free, and the first row that has it; of each other predicate the first row. */
 typedef struct {
     int failing;     /* the fewest failures seen */
-    int row_failing; /* failures of `row` */
-    unsigned failed; /* which they are */
+    unsigned failed; /* which they are of `row` */
     int64_t miss, row;
     int32_t most[ORCH_LANES];
     int32_t only[P_COUNT];
@@ -78,48 +56,59 @@ typedef struct {
 
 static inline void orch_near_start(orch_near *near)
 {
-    near->failing = near->row_failing = 0x7fffffff;
+    near->failing = 0x7fffffff;
     near->row = -1;
     memset(near->most, -1, sizeof near->most);
     memset(near->only, -1, sizeof near->only);
 }
 
-/* Keep the agent if it is the nearest so far. Of agents that lack one resource the one with the most of it is the nearest, so
- * for these, the usual case, nothing is divided until all have been seen. */
-static inline void orch_nearer(orch_near *near, int64_t row, const int32_t *have, const int32_t *want, unsigned failed)
+/* Of agents that fail by one predicate alone the nearest: of those that lack a resource, that with the most of it. Nothing is
+ * divided until all have been seen. `alone`: which fail by one. */
+static inline __attribute__((always_inline)) void orch_near_alone(orch_near *near, const orch_part *part, uint64_t alone,
+                                                                  const int32_t *free_)
 {
-    if (near->failing == 1 && failed & (failed - 1))
-        return; /* the usual case: one fails by less, and this by more */
-    int failing = __builtin_popcount(failed);
-    int64_t miss = 0;
-    if (failing > near->failing)
-        return;
-    if (failing == 1) {
-        int p = __builtin_ctz(failed), d = p - P_RESOURCE;
-        near->failing = 1;
-        if (d < 0 ? near->only[p] < 0 : have[d] > near->most[d]) {
-            near->only[p] = (int32_t)row;
-            if (d >= 0)
-                near->most[d] = have[d];
-        }
-        return;
-    }
+    near->failing = 1;
+    for (int p = 0; p < P_RESOURCE; p++)
+        if (near->only[p] < 0 && (part->failed[p] & alone))
+            near->only[p] = (int32_t)part->first + __builtin_ctzll(part->failed[p] & alone);
     for (int d = 0; d < ORCH_LANES; d++)
-        if (failed >> (P_RESOURCE + d) & 1)
-            miss += orch_miss(have[d], want[d]);
-    if (failing < near->failing || near->row < 0 || miss < near->miss) {
-        near->failing = near->row_failing = failing;
-        near->failed = failed;
-        near->miss = miss;
-        near->row = row;
+        for (uint64_t bits = part->failed[P_RESOURCE + d] & alone & part->nearer[d]; bits; bits &= bits - 1) {
+            int64_t row = part->first + __builtin_ctzll(bits);
+            if (free_[ORCH_LANES * row + d] > near->most[d]) {
+                near->most[d] = free_[ORCH_LANES * row + d];
+                near->only[P_RESOURCE + d] = (int32_t)row;
+            }
+        }
+}
+
+/* The nearest where each agent fails by several: the fewest first, then what it misses of all of them. One more pass. */
+static void orch_near_several(orch_near *near, orch_question *q)
+{
+    const orch_agents *a = q->agents;
+    q->held = 0;
+    for (int64_t row = 0; row < a->rows; row++) {
+        if (a->state[row] == 0)
+            continue;
+        unsigned failed = orch_failed(q, row);
+        int failing = __builtin_popcount(failed);
+        if (failing == 0 || failing > near->failing)
+            continue;
+        int64_t miss = 0;
+        for (int d = 0; d < ORCH_LANES; d++)
+            if (failed >> (P_RESOURCE + d) & 1)
+                miss += orch_miss(a->free_[ORCH_LANES * row + d], q->want[d]);
+        if (failing < near->failing || near->row < 0 || miss < near->miss) {
+            near->failing = failing;
+            near->failed = failed;
+            near->miss = miss;
+            near->row = row;
+        }
     }
 }
 
 /* The nearest of those kept, and what it lacks the largest part of. */
 static void orch_nearest(orch_near *near, const orch_agents *a, const int32_t *want, int32_t *why)
 {
-    if (near->row >= 0 && near->row_failing > near->failing)
-        near->row = -1;
     for (int p = 0; near->failing == 1 && p < P_COUNT; p++) {
         why[WHY_ONLY + p] = near->only[p];
         if (near->only[p] < 0)
@@ -180,28 +169,42 @@ static void orch_main_reason(int32_t gang, int32_t *why)
         }
 }
 
-/* The predicates that an agent fails, one bit each, in their order. `held`: what is set aside on it, or NULL. */
-static inline unsigned orch_failed(const orch_agents *a, int64_t row, const int32_t *want, const uint8_t *allowed,
-                                   const orch_rules *rules, const int32_t *held)
+/* What a pass over all agents counts. */
+typedef struct {
+    int32_t agents, failing; /* all; those that fail by anything */
+    int32_t ruled[P_COUNT];  /* by the first predicate that an agent fails */
+    int32_t most[ORCH_LANES]; /* of a resource, the most free on an agent that is ruled out by it */
+} orch_tally;
+
+/* Counts the agents of a part. */
+static inline __attribute__((always_inline)) void orch_count_part(orch_tally *tally, orch_near *near, const orch_part *part,
+                                                                  const int32_t *free_)
 {
-    const int32_t *have = a->free_ + ORCH_LANES * row;
-    unsigned lacks = orch_short(have, want), failed = 0;
-    if (a->state[row] != ORCH_USABLE)
-        failed = 1u << (a->state[row] == ORCH_DRAINED ? P_DRAINING : P_USABLE);
-    if (lacks && held != NULL) {
-        int32_t whole[ORCH_LANES];
-        for (int d = 0; d < ORCH_LANES; d++)
-            whole[d] = have[d] + held[d];
-        if (orch_fits(whole, want)) {
-            failed |= 1u << P_RESERVED;
-            lacks = 0;
+    uint64_t failed = 0, twice = 0;
+    for (int p = 0; p < P_COUNT; p++) {
+        uint64_t bits = part->failed[p] & part->here, first = bits & ~failed;
+        tally->ruled[p] += __builtin_popcountll(first);
+        twice |= bits & failed;
+        failed |= bits;
+        for (first &= p < P_RESOURCE ? 0 : part->above[p - P_RESOURCE]; first; first &= first - 1) {
+            int32_t have = free_[ORCH_LANES * (part->first + __builtin_ctzll(first)) + p - P_RESOURCE];
+            if (have > tally->most[p - P_RESOURCE])
+                tally->most[p - P_RESOURCE] = have;
         }
     }
-    if (allowed != NULL && !allowed[row])
-        failed |= 1u << P_CONSTRAINT;
-    if (rules != NULL)
-        failed |= orch_rules_failed(rules, row) << P_RULE;
-    return failed | lacks << P_RESOURCE;
+    tally->agents += __builtin_popcountll(part->here);
+    tally->failing += __builtin_popcountll(failed);
+    if (failed & ~twice)
+        orch_near_alone(near, part, failed & ~twice, free_);
+}
+
+/* How many agents would hold the pod if nothing ran on them. */
+static int32_t orch_empty(const orch_agents *a, const int32_t *want, int32_t agents)
+{
+    static const int32_t nothing[ORCH_LANES];
+    if (memcmp(want, nothing, sizeof nothing) == 0)
+        return agents; /* rows without an agent would hold it as well */
+    return orch_scan_by.holding(a->total, a->dims, a->rows, want);
 }
 
 /* Fill why[WHY_WIDTH] for one shape. allowed: a flag for each agent, or NULL. rules: refreshed, or NULL. room: how many of the
@@ -211,40 +214,27 @@ static void orch_explain(const orch_agents *a, const int32_t *want, const uint8_
                          int32_t gang, int64_t room, int32_t *why)
 {
     orch_near near;
-    int64_t next = 0; /* of the rows with something set aside */
+    orch_tally tally;
+    orch_part part;
+    orch_question question = {a, want, allowed, rules, 0};
     orch_near_start(&near);
+    memset(&tally, 0, sizeof tally);
+    memset(tally.most, -1, sizeof tally.most);
+    for (int64_t first = 0; first < a->rows; first += 64) {
+        orch_ask_part(&question, first, tally.most, near.most, &part);
+        orch_count_part(&tally, &near, &part, a->free_);
+    }
+    if (near.failing != 1 && tally.failing > 0)
+        orch_near_several(&near, &question);
     memset(why, 0, WHY_WIDTH * sizeof *why);
     memset(why + WHY_ONLY, -1, (P_COUNT + ORCH_LANES) * sizeof *why);
     why[WHY_NEAREST] = why[WHY_SHORT] = -1;
-    for (int d = 0; d < ORCH_LANES; d++) {
-        why[WHY_MOST + d] = -1;
-        why[WHY_TOTAL + d] = a->largest[d];
-    }
-    int32_t agents = 0, feasible = 0, empty = 0, ruled[P_COUNT] = {0};
-    for (int64_t row = 0; row < a->rows; row++) {
-        if (a->state[row] == 0)
-            continue;
-        const int32_t *have = a->free_ + ORCH_LANES * row;
-        while (next < a->held_count && a->held_rows[next] < row)
-            next++;
-        const int32_t *held = next < a->held_count && a->held_rows[next] == row ? a->held + ORCH_LANES * next : NULL;
-        agents++;
-        empty += orch_fits(a->total + ORCH_LANES * row, want);
-        unsigned failed = orch_failed(a, row, want, allowed, rules, held);
-        if (failed == 0) {
-            feasible++;
-            continue;
-        }
-        int first = __builtin_ctz(failed), d = first - P_RESOURCE;
-        ruled[first]++;
-        if (d >= 0 && have[d] > why[WHY_MOST + d])
-            why[WHY_MOST + d] = have[d];
-        orch_nearer(&near, row, have, want, failed);
-    }
-    why[WHY_AGENTS] = agents;
-    why[WHY_FEASIBLE] = feasible;
-    why[WHY_EMPTY] = empty;
-    memcpy(why + WHY_RULED, ruled, sizeof ruled);
+    why[WHY_AGENTS] = tally.agents;
+    why[WHY_FEASIBLE] = tally.agents - tally.failing;
+    why[WHY_EMPTY] = orch_empty(a, want, tally.agents);
+    memcpy(why + WHY_RULED, tally.ruled, sizeof tally.ruled);
+    memcpy(why + WHY_MOST, tally.most, sizeof tally.most);
+    memcpy(why + WHY_TOTAL, a->largest, ORCH_LANES * sizeof *why);
     orch_nearest(&near, a, want, why);
     if (why[WHY_FEASIBLE] > 0)
         why[WHY_ROOM] = (int32_t)(room >= 0 ? room : orch_room(a, want, allowed, gang));

@@ -131,7 +131,6 @@ class Cluster:
             limit[: self.dims] = columns.column("headroom", headroom, np.int64, self.dims)
         wide = columns.padded(request)
         agent = np.empty(demand.pods, np.int32)
-        reason = np.zeros(demand.pods, np.uint8)
         placed = np.zeros(len(demand), np.int64)
         why = np.empty((len(demand), kernel.WHY_WIDTH), np.int32)
         sequence = self._index.sequence(demand.shape, demand.priority, wide)
@@ -139,10 +138,10 @@ class Cluster:
         with self._holding(held) as (held_rows, taken):
             whys = self._index.match(
                 sequence, demand.shape, demand.count, demand.gang, demand.offset, wide, mask_row, mask,
-                policies, limit, agent, reason, placed, why, table, held_rows, taken,
+                policies, limit, agent, placed, why, table, held_rows, taken,
             )  # fmt: skip
         why = why[np.argsort(why[:whys, kernel.WHY_ROW], kind="stable")]
-        return Match(demand, request[demand.shape], agent, reason, placed, why, self._index.clock, rules)
+        return Match(demand, wide, self.dims, agent, placed, why, self._index.clock, rules)
 
     def assign(
         self,
@@ -188,10 +187,10 @@ class Cluster:
         if match.rolled_back:
             raise ShapeError("this match was rolled back before")
         match.rolled_back = True
-        wide = columns.padded(match.request)
-        self._index.give_back(match.agent, match.demand.offset, match.placed, wide, match.clock)
+        demand = match.demand
+        self._index.give_back(match.agent, demand.offset, match.placed, demand.shape, match.requests, match.clock)
         if match.rules is not None:
-            match.rules.uncount(match.demand.shape, match.agent, match.demand.offset, match.placed)
+            match.rules.uncount(demand.shape, match.agent, demand.offset, match.placed)
 
     def explain(
         self,

@@ -15,21 +15,31 @@ from orch.placement.why import Why, why_of
 
 @dataclass(slots=True, eq=False)
 class Match:
-    """agent: int32[P], -1 = unplaced.  reason: uint8[P] of `Reason`, 0 = placed.  placed: int64[D], pods per row.
+    """agent: int32[P], -1 = unplaced.  placed: int64[D], pods per row.
 
     Placed pods of a row come before its unplaced ones. why_columns: int32[K, WHY_WIDTH], one row for each demand row
-    with unplaced pods, in ascending row order; `why(row)` reads it. request: int32[D, R].
+    with unplaced pods, in ascending row order; `why(row)` reads it. requests: int32[S, LANES], of
+    which `dims` are in use; a copy.
     """
 
     demand: Demand
-    request: Int32
+    requests: Int32
+    dims: int
     agent: Int32
-    reason: UInt8
     placed: Int64
     why_columns: Int32
     clock: int
     rules: Rules | None = None
     rolled_back: bool = False
+
+    @property
+    def reason(self) -> UInt8:
+        """uint8[P] of `Reason`, 0 = placed: that of the pod's row. Made when asked: a row has one reason. O(P)."""
+        of_row = np.zeros(len(self.demand), np.uint8)
+        of_row[self.unplaced_rows] = self.why_columns[:, kernel.WHY_REASON]
+        reasons: UInt8 = np.repeat(of_row, self.demand.count)
+        reasons[self.agent >= 0] = 0
+        return reasons
 
     @property
     def unplaced_rows(self) -> Int32:
@@ -42,5 +52,6 @@ class Match:
         at = int(np.searchsorted(self.unplaced_rows, row))
         if at == len(self.why_columns) or self.unplaced_rows[at] != row:
             return None
-        names = () if self.rules is None else self.rules.names(int(self.demand.shape[row]))
-        return why_of(self.why_columns[at], self.request[row], int(self.demand.gang[row]), names)
+        shape = int(self.demand.shape[row])
+        names = () if self.rules is None else self.rules.names(shape)
+        return why_of(self.why_columns[at], self.requests[shape, : self.dims], int(self.demand.gang[row]), names)

@@ -57,6 +57,7 @@ class Rules:
         self._rules: list[list[Rule]] = [[] for _ in range(shapes)]
         self._counted: list[list[int]] = [[] for _ in range(shapes)]
         self._table: kernel.RuleTable | None = None
+        self._most = 0  # while there is a table, no counter is above this
 
     def attribute(self, codes: Any) -> int:
         """A coded column of the agents, int32[N], -1 = an agent does not have it. Returns its number."""
@@ -125,9 +126,13 @@ class Rules:
                 f"these rules are of {self.agents} agents and {self.shapes} shapes; the match has {agents} and {shapes}"
             )
         self._within("shape", shape, max(self.shapes, 1))
-        most = max([int(counts.max(initial=0)) for counts in self._counts], default=0)
-        if most > INT32_MOST - pods:
-            raise ShapeError(f"a counter is at {most}, and {pods} pods more may not fit int32")
+        if self._table is None:
+            self._most = INT32_MOST
+        if self._most > INT32_MOST - pods:
+            self._most = max([int(counts.max(initial=0)) for counts in self._counts], default=0)
+        if self._most > INT32_MOST - pods:
+            raise ShapeError(f"a counter is at {self._most}, and {pods} pods more may not fit int32")
+        self._most += pods
         if self._table is None:
             self._table = self._frozen()
         return self._table

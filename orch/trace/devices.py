@@ -26,7 +26,6 @@ class Devices:
         shapes = GpuShapes.of(pods.request[:, 0], pods.request[:, 1], pods.milli, pods.number, pods.models)
         self._agents, self._policy, self._shapes = agents, policy, shapes
         self._gang, self._usual = pods.gang, usual_kinds(pods)
-        self._every = np.arange(len(pods.gang))
         self._model = np.left_shift(np.uint64(1), agents.model.astype(np.uint64))
         self._cluster = GpuCluster(
             agents.total[:, 0], agents.total[:, 1], agents.devices, agents.model, shapes, Mix.of(shapes, pods.of_kind())
@@ -100,9 +99,17 @@ class Devices:
             room[some] = np.where(fits, fit_counts(sums, asked[some]), 0).sum(axis=0)
         return room
 
-    def fits(self, agent: Int64) -> NDArray[np.bool_]:
-        """bool[k, K], does each of these agents hold a pod of each kind now? agent: int64[k], few."""
-        return self._fits(self._every, *self._free(agent))
+    def able(self, agent: Int64) -> NDArray[np.bool_]:
+        """bool[K], might these agents hold a pod of each kind now? True where one of them does. agent: int64[k]."""
+        free, device, _ = self._free(agent)
+        most = [*free.max(axis=0, initial=-1).tolist(), int(device.sum(axis=1).max(initial=-1))]
+        shapes = self._shapes
+        able: NDArray[np.bool_] = shapes.cpu <= most[0]
+        return able & (shapes.memory <= most[1]) & (shapes.devices_milli() <= most[2])
+
+    def fits(self, agent: Int64, kind: Int64) -> NDArray[np.bool_]:
+        """bool[A, k], does each of these agents hold a pod of each of these kinds now? agent: int64[A]."""
+        return self._fits(kind, *self._free(agent))
 
     def fragmentation(self) -> list[float]:
         """float[R], of what is free of each resource, the part that a usual pod can not use. Of GPUs by FGD's measure.

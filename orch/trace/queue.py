@@ -12,6 +12,8 @@ from orch.trace.lists import Int64
 
 MANY = 256
 """So many pods are worth the question for how many there is room."""
+AHEAD = 32
+"""Kinds that are tried together, where it is asked again and again who fits."""
 _NOBODY = np.iinfo(np.int64).max
 
 
@@ -58,15 +60,31 @@ class Queue:
         found: Int64 = self._turn[self._place[groups]]
         return found
 
-    def first(self, fits: NDArray[np.bool_]) -> list[tuple[int, int]]:
-        """(group, pods) of the turn that comes first among kinds that may fit. They stay until `placed`."""
-        heads = np.where(fits, self._head, _NOBODY)
-        first = int(heads.min(initial=_NOBODY))
-        if first == _NOBODY:
+    def waiting(self, fresh: list[int], able: NDArray[np.bool_]) -> Int64:
+        """int64[k] ascending, the fresh kinds, and those that wait and are able."""
+        some = (self._head != _NOBODY) & able
+        some[fresh] = True
+        return np.flatnonzero(some)
+
+    def first(self, kinds: Int64, fits: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """(group, pods) of the whole turns that come first among kinds that may fit, of about `AHEAD` kinds.
+
+        They stay until `placed`. fits: bool[k], of these kinds.
+        """
+        kinds = kinds[fits & (self._head[kinds] != _NOBODY)]
+        if len(kinds) == 0:
             return []
-        same = np.flatnonzero(heads < np.searchsorted(self._turn, self._turn[first], side="right"))
-        groups = [self._group[place] for place in sorted(heads[same].tolist())]
-        return [(group, self.left[group]) for group in groups]
+        heads = self._head[kinds]
+        last = int(heads.max() if len(heads) <= AHEAD else np.partition(heads, AHEAD - 1)[AHEAD - 1])
+        end = int(np.searchsorted(self._turn, self._turn[last], side="right"))
+        places: list[int] = []
+        for kind in kinds[heads < end].tolist():
+            heap, first = self._heaps[kind], len(places)
+            while heap and heap[0] < end:
+                places.append(heapq.heappop(heap))
+            for place in places[first:]:
+                heapq.heappush(heap, place)
+        return [(self._group[place], self.left[self._group[place]]) for place in sorted(places)]
 
     def candidates(
         self, fresh: list[int], freed: Int64 | None, room: Callable[[Int64, Int64 | None], Int64]

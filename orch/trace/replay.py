@@ -29,8 +29,8 @@ EVERY_POLICY = tuple(dict.fromkeys((*POLICIES, *GPU_POLICIES)))
 SCORES_MOST = 1 << 29
 """Shapes times agents: a GPU policy keeps 8 bytes for each."""
 WHYS = 5
-FEW = 8
-"""Agents with more free than before: up to so many, and it is asked turn by turn who fits there, not of everybody."""
+CELLS = 1 << 21
+"""Agents with more free, times kinds that may fit there: up to so many it is asked again and again who fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,24 +167,32 @@ class _Replay:
         return self._placer.release(kind, self._agent[pods], None if self._devices is None else self._devices[pods])
 
     def _match(self, now_ms: int, fresh: list[int], freed: Int64 | None) -> None:
-        """Try what could fit, in the order of the queue: at once, or turn by turn where few agents have more free."""
-        if freed is None or len(freed) > FEW:
-            self._place(now_ms, self._queue.candidates(fresh, freed, self._placer.room))
-            return
-        on = self._placer.fits(freed)
-        may = np.zeros(on.shape[1], bool)
-        may[fresh] = True
-        spent: list[int] = []
-        while tried := self._queue.first(may | on.any(axis=0)):
+        """Try what could fit, in the order of the queue: all of it at once, or what is first again and again.
+
+        The second is for many kinds that fit singly while few pods of them will: it asks anew who still fits.
+        """
+        if freed is not None:
+            kinds = self._queue.waiting(fresh, self._placer.able(freed))
+            if len(freed) * len(kinds) <= CELLS:
+                self._by_turns(now_ms, fresh, freed, kinds)
+                return
+        self._place(now_ms, self._queue.candidates(fresh, freed, self._placer.room))
+
+    def _by_turns(self, now_ms: int, fresh: list[int], freed: Int64, kinds: Int64) -> None:
+        """kinds: int64[k] ascending, all that may fit on `freed`, and the fresh ones, which may fit anywhere."""
+        on = self._placer.fits(freed, kinds)
+        holds = on.sum(axis=0)
+        holds[np.searchsorted(kinds, np.array(fresh, np.int64))] += len(freed) + 1  # tried whatever the freed ones hold
+        while tried := self._queue.first(kinds, holds > 0):
             placed, agent = self._place(now_ms, tried)
-            kinds = self._kind[[group for group, _ in tried]]
-            may[kinds[placed < [pods for _, pods in tried]]] = False
-            spent += kinds[(placed == 0)].tolist()  # a gang may not fit where one of its pods does
             took = set(agent.tolist())
             touched = [at for at, one in enumerate(freed.tolist()) if one in took]
             if touched:
-                on[touched] = self._placer.fits(freed[touched])
-            on[:, spent] = False
+                now = self._placer.fits(freed[touched], kinds)
+                holds -= on[touched].sum(axis=0) - now.sum(axis=0)
+                on[touched] = now
+            short = self._kind[[group for (group, pods), got in zip(tried, placed.tolist(), strict=True) if got < pods]]
+            holds[np.searchsorted(kinds, short)] = -len(freed)  # of these no more fits now: free only shrinks
 
     def _place(self, now_ms: int, tried: list[tuple[int, int]]) -> tuple[Int64, Int32]:
         """One match of (group, pods). Returns (pods placed of each, their agents)."""

@@ -64,12 +64,20 @@ class Whole:
         room[able] = np.concatenate(parts) if parts else 0
         return room
 
-    def fits(self, agent: Int64) -> NDArray[np.bool_]:
-        """bool[k, K], does each of these agents hold a pod of each kind now? agent: int64[k], few."""
-        free = self._free(agent)
-        fits = np.ones((len(free), len(self._request)), bool)
+    def able(self, agent: Int64) -> NDArray[np.bool_]:
+        """bool[K], might these agents hold a pod of each kind now? True where one of them does. agent: int64[k]."""
+        most = self._free(agent).max(axis=0, initial=-1)
+        able = np.ones(len(self._request), bool)
         for d, column in self._columns:
-            fits &= column <= free[:, d, None]
+            able &= column <= most[d]
+        return able
+
+    def fits(self, agent: Int64, kind: Int64) -> NDArray[np.bool_]:
+        """bool[A, k], does each of these agents hold a pod of each of these kinds now? agent: int64[A]."""
+        free = self._free(agent)
+        fits = np.ones((len(free), len(kind)), bool)
+        for d, column in self._columns:
+            fits &= column[kind] <= free[:, d, None]
         return fits
 
     def fragmentation(self) -> list[float]:

@@ -155,3 +155,21 @@ def test_what_is_free_of_some_agents_is_read_as_matches_see_it() -> None:
     for rows in ([2], [-1]):
         with pytest.raises(ShapeError, match="rows"):
             cluster.free_of(rows)
+
+
+def test_what_an_agent_was_told_is_known_when_the_clock_has_run_far() -> None:
+    """The clock counts past what the index keeps of it: of what is long ago it is only known that it was long ago."""
+    cluster = Cluster([UNIT] * 2, [UNIT] * 2, [1, 1])
+    old = cluster.match([[1000, 0, 0, 0, 0]], Demand.of([0], [1]))
+    cluster._index.clock += 2**32 + 7
+    cluster.update([1], [UNIT], [1])
+    match = cluster.match([[1000, 0, 0, 0, 0]], Demand.of([0], [1]))
+    assert match.agent.tolist() == [1]
+    cluster.update([1], [[500, 1024, 4096, 1000, 10]], [1])
+    cluster.rollback(match)
+    assert cluster.columns()[0][:, 0].tolist() == [0, 500]
+    again = cluster.match([[400, 0, 0, 0, 0]], Demand.of([0], [1]))
+    cluster.rollback(again)
+    assert cluster.columns()[0][:, 0].tolist() == [0, 500]
+    cluster.rollback(old)  # older than anything that is kept: as if all agents had been told since
+    assert cluster.columns()[0][:, 0].tolist() == [0, 500]

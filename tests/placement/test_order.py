@@ -109,6 +109,23 @@ def test_agents_that_fill_up_and_empty_again_leave_no_trace(scan: int) -> None:
     assert np.array_equal(cluster.columns()[0], total)
 
 
+def test_after_a_full_match_the_index_takes_a_hundred_bytes_an_agent(scan: int) -> None:
+    """Blocks that have lost most of their agents are joined before more are made."""
+    draw = np.random.default_rng([scan, 7])
+    total = draw.choice([1, 2, 5], (20_000, 1)) * np.array([[8000, 16384, 100_000, 2000, 200, 1000]], np.int32)
+    asked = (draw.lognormal(0, 0.6, (40, 6)) * [300, 600, 900, 20, 2, 9]).astype(np.int32)
+    cluster = Cluster(total, total, np.ones(len(total), np.uint8))
+    demand = Demand.of(np.arange(40), draw.integers(1000, 60_000, 40))
+    match = cluster.match(asked, demand)
+    assert 0 < (match.agent < 0).sum() < demand.pods // 2
+    assert cluster.nbytes / len(total) <= 100
+    free, whole, usable = cluster.columns()
+    more = demand_of(draw, 40, 40, 30)
+    cluster.update(rows := draw.choice(20_000, 3000, replace=False), whole[rows], np.ones(3000, np.uint8))
+    again = Cluster(*cluster.columns()[:2], usable)
+    assert np.array_equal(cluster.match(asked, more).agent, again.match(asked, more).agent)
+
+
 @given(st.lists(st.integers(0, INT32_MOST), min_size=2, max_size=40))
 @settings(max_examples=200)
 def test_an_amount_that_is_free_never_hides_behind_its_level(amounts: list[int]) -> None:
