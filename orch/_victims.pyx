@@ -6,7 +6,8 @@ Called only by `orch.placement`, which checks what comes in; every answer equals
 of equal rows, and lie in a heap; what is taken on one changes the price of that one only.
 
 The fewest victims that cover several resources at once is a set cover: a search in the order of the candidates that
-leaves a branch where even the largest ones left would not do. After STEPS of it on one agent, a greedy choice is taken.
+leaves a branch where even the largest ones left would not do. STEPS of it settle any eight candidates; where they do not
+settle whether so many victims are enough, a greedy choice is taken.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ from libc.stdint cimport INT32_MIN, int32_t, int64_t, uint8_t
 
 cdef enum:
     LANES = 8
-cdef int STEPS = 4096
+cdef int STEPS = 256
 cdef int NONE_FITS = -1
 cdef int GAVE_UP = -2
 
@@ -194,6 +195,7 @@ cdef class Stage:
             if need[d] > 0:
                 least = max(least, (need[d] + self.largest[0, d] - 1) // self.largest[0, d])
         for k in range(least, m + 1):
+            steps = 0
             found = self.search(m, k, need, group, &steps)
             if found == GAVE_UP:
                 return self.greedy(m, need, group)

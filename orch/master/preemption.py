@@ -85,7 +85,6 @@ def preempted(m: Master, fact: Preempted) -> None:
     """Who waits, and for whom. That the others stop is a fact of its own."""
     kept = m.preemptions
     kept.held = np.sort(np.concatenate([kept.held, fact.held]), kind="stable")
-    kept.forget(fact.ids)
     ids, by = np.concatenate([kept.victims, fact.ids]), np.concatenate([kept.by, fact.by])
     order = np.argsort(ids, kind="stable")
     kept.victims, kept.by = ids[order], by[order]
@@ -198,13 +197,12 @@ def _debt(m: Master, stopped: Rows) -> I32:
 
 
 def _held(m: Master, event: Accept, rows: Rows) -> I32:
-    """int32[N, R]: what is held for gangs of no lower priority, and not for a gang among these rows."""
+    """int32[N, R]: what is held for gangs, none of which has a lower priority, and not for a gang among these rows."""
     held = np.zeros((m.agents.table.length, R), dtype=np.int32)
     ganged = event.requests[event.shape[rows[event.gangs[rows] >= 0]]]
-    most = int(event.priorities[rows].max())
     for hold in m.holds.all:
         own = hold.framework == event.framework and bool((ganged == hold.request).all(axis=1).any())
-        if hold.priority >= most and not own:
+        if not own:
             held[hold.agents] += hold.pods[:, None] * hold.request
     return held
 

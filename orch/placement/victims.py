@@ -57,7 +57,8 @@ def take_places(
     the lowest, then the one with the fewest victims, then the lowest row; on it the fewest, and of several such sets
     the first in the order of the candidates (priority, age, row). An agent where it fits without victims comes first.
     Within the limits of its group and those above; where they bind, victims within that group make room.
-    Exact but for agents on which 4,096 steps do not settle which are the fewest. Raises ShapeError.
+    Exact for agents with up to eight candidates, and mostly for others: where 256 steps do not settle whether so many
+    are enough, those that give most go first, and then those that were not needed stay. Raises ShapeError.
     """
     _, usable, _, ancestors, limit = books.checked()
     agents, dims = books.free.shape

@@ -18,6 +18,7 @@ from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.requests import StopJob, SubmitJob
 from orch.model.states import State
 from tests.batch.test_batch import job, template
+from tests.master.world import POD, World, launched
 
 TOTAL = (400, 4096, 0, 0, 100)
 
@@ -155,20 +156,81 @@ def test_they_do_not_if_they_would_end_after_the_gang_could_start() -> None:
     whole = Whole(2)
     whole.submit(6, timeout_ms=5_000)
     whole.say(1, State.RUNNING)
+    whole.now_ms += 1_000
     whole.submit(4, gang=4, path="/demo/gang")
     [hold] = whole.master.holds.seen.holds
     assert hold["until_ms"] == 6_000
-    long, short = whole.submit(1, timeout_ms=5_001, path="/demo/l"), whole.submit(1, timeout_ms=5_000, path="/demo/s")
+    long, short = whole.submit(1, timeout_ms=4_001, path="/demo/l"), whole.submit(1, timeout_ms=4_000, path="/demo/s")
     assert whole.states(long) == {"SCHEDULED": 1} and whole.states(short) == {"STAGING": 1}
 
 
 def test_a_group_has_one_hold_for_its_oldest_gang_and_each_group_has_its_own(whole: Whole) -> None:
     whole.submit(4, gang=4, path="/demo/first")
     whole.now_ms += 5
-    whole.submit(3, gang=3, path="/demo/second")
+    whole.submit(3, cpus_milli=90, gang=3, path="/demo/second")
     assert whole.held() == [(2, 4)]
     whole.submit(3, gang=3, path="/other/third")
     assert whole.held() == [(2, 4), (0, 3)]
+
+
+def test_only_the_gang_gets_what_is_held_for_it(whole: Whole) -> None:
+    large = whole.submit(1, cpus_milli=400, path="/demo/large")
+    gang = whole.submit(4, gang=4, path="/demo/gang")
+    whole.say(1, State.FINISHED, 4, 2)
+    assert whole.states(gang) == {"STAGING": 4} and whole.states(large) == {"SCHEDULED": 1}
+
+
+def test_what_was_held_is_shown_again_once_it_is_not(whole: Whole) -> None:
+    gang = whole.submit(4, cpus_milli=150, gang=4, path="/demo/gang")
+    assert whole.held() == [(1, 4)]
+    small = whole.submit(2, cpus_milli=50, path="/demo/small")
+    assert whole.states(small) == {"SCHEDULED": 1, "STAGING": 1}
+    whole.tell(StopJob("r", "", "ada", whole.now_ms, gang), "batch")
+    assert whole.states(small) == {"STAGING": 2}
+
+
+def test_agents_that_nothing_was_held_on_are_shown_after_the_gang_has_started() -> None:
+    whole = Whole(3)
+    whole.submit(1, cpus_milli=350, path="/demo/a")
+    whole.submit(1, path="/demo/b")
+    whole.say(1, State.RUNNING), whole.say(2, State.RUNNING)
+    gang = whole.submit(2, cpus_milli=400, gang=2, path="/demo/gang")
+    assert whole.held() == [(1, 2)]
+    whole.say(2, State.FINISHED)
+    assert whole.states(gang) == {"STAGING": 2}
+    assert whole.states(whole.submit(1, cpus_milli=50, path="/demo/small")) == {"STAGING": 1}
+
+
+def test_a_pod_of_the_gangs_priority_takes_places_and_not_what_is_held() -> None:
+    whole = Whole(2)
+    low, same = whole.submit(4, priority=-1, path="/demo/low"), whole.submit(1, cpus_milli=200, path="/demo/same")
+    whole.say(low, State.RUNNING), whole.say(same, State.RUNNING)
+    whole.submit(4, cpus_milli=200, gang=4, path="/demo/gang")
+    assert whole.held() == [(1, 4)]
+    one = whole.submit(1, path="/demo/one")
+    assert whole.states(one) == {"STAGING": 1} and whole.states(low) == {"RUNNING": 3, "KILLING": 1}
+
+
+def test_a_gang_that_takes_nothing_of_what_is_held_for_it_holds_nothing_more() -> None:
+    world = World("services")
+    world.submit("services", 2)
+    services = world.framework("services")
+    services.mood = "passes"
+    world.submit("services", 2, gang=7)
+    assert [(offer.gang, offer.request.tolist()) for offer in services.offers if offer.gang] == [(2, list(POD))]
+    assert world.master.holds.all == [] and world.master.holds.seen.holds == []
+    services.mood = "takes"
+    [one] = world.submit("services", 1)
+    assert one in launched(world)
+
+
+def test_nobody_is_offered_capacity_that_is_held() -> None:
+    world = World("services")
+    world.submit("services", 2)
+    world.submit("services", 4, gang=7)
+    offers = len(world.framework("services").offers)
+    world.submit("services", 1)
+    assert len(world.framework("services").offers) == offers and len(world.master.holds.all) == 1
 
 
 def test_a_gang_that_can_never_fit_holds_nothing(whole: Whole) -> None:

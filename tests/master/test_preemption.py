@@ -14,7 +14,21 @@ from orch.model.reasons import Reason as Ended
 from orch.model.requests import DrainAgent
 from orch.model.states import State
 from orch.placement import Reason
-from tests.master.world import POD, TOTAL, Pass, Pod, World, accept_of, ids_in, kinds, launched, only, u8
+from tests.master.world import (
+    POD,
+    TOTAL,
+    Pass,
+    Pod,
+    World,
+    accept_of,
+    demand_of,
+    ids_in,
+    kinds,
+    launched,
+    only,
+    payload_of,
+    u8,
+)  # fmt: skip
 
 FULL = 4
 """Pods that one agent holds."""
@@ -63,8 +77,6 @@ def relaunch(world: World, messages: list[Any]) -> list[int]:
     asked = [one for one in messages if isinstance(one, say.ResendRequest)]
     sent = []
     for one in asked:
-        from tests.master.world import payload_of
-
         told = world.tell(say.Relaunch("far", one.ids, one.attempts, payload_of(one.ids.tolist())))
         sent += [number for batch in told if isinstance(batch, say.LaunchBatch) for number in ids_in(batch.payload)]
     return sent
@@ -181,7 +193,7 @@ def test_a_hold_survives_the_master(world: World, snapshot: bool) -> None:
     world.register("a0")
     rows = [(number, State.RUNNING, {"started_ms": 500}) for number in world.ids]
     messages = world.image_of("a0", rows)
-    assert stops(messages) == {victim: Ended.PREEMPTED} and not relaunch(world, messages)
+    assert stops(messages) == {victim: Ended.PREEMPTED} and "ResendRequest" not in kinds(messages)
     assert world.states(pod.number) == ["STAGING"] and world.free("a0")[0] == 0
     assert relaunch(world, end(world, victim)) == [pod.number]
 
@@ -212,6 +224,13 @@ def test_a_pod_that_waited_on_an_agent_that_comes_back_is_launched_elsewhere(wor
     world.until(world.now_ms + 20_000)
     world.join("a0", "again")
     assert world.states(pod.number) == ["DROPPED"]
+
+
+def test_a_payload_that_comes_while_a_pod_waits_is_not_sent(world: World) -> None:
+    [pod] = world.pods("far", 1, priority=5)
+    ask(world, pod)
+    again = say.Relaunch("far", np.array([pod.number]), np.ones(1, dtype=np.int32), payload_of([pod.number]))
+    assert world.tell(again) == []
 
 
 def test_a_doubled_accept_takes_no_second_place(world: World) -> None:
@@ -267,8 +286,6 @@ def test_frameworks_elsewhere_are_shown_it_too() -> None:
     low = world.pods("far", FULL)
     world.tell(accept_of("far", [(pod, 0, 1) for pod in low]))
     [high] = world.pods("far", 1, priority=5)
-    from tests.master.world import demand_of
-
     messages = world.tell(demand_of("far", [high], {}))
     offer = only(messages, say.OfferBatch)
     assert offer.bands.tolist() == [5] and offer.freeable.tolist() == [[[4000, 2048, 0, 0, 0]]]
