@@ -81,6 +81,19 @@ def _removed(fact: facts_master.AgentRemoved, host: Host, names: Names) -> Itera
     yield "agent", {"agent": names.agents[fact.row], "change": "removed"}
 
 
+def _preempted(fact: facts_master.Preempted, host: Host, names: Names) -> Iterator[Told]:
+    told: dict[str, Any] = {"change": "preempted", "count": len(fact.ids), "for": len(fact.held)}
+    if len(fact.ids) <= LISTED:
+        pairs = zip(fact.ids.tolist(), fact.by.tolist(), strict=True)
+        told["instances"] = [{"instance": _name(host, number), "by": _name(host, by)} for number, by in pairs]
+    yield "master", told
+
+
+def _name(host: Host, number: int) -> str:
+    found = reads.instance(host, number)
+    return str(number) if found is None else str(found["name"])
+
+
 def _agent_states(fact: facts_master.AgentStatesSeen, host: Host, names: Names) -> Iterator[Told]:
     if len(fact.rows) > LISTED:
         counts = np.bincount(fact.states, minlength=len(AgentState)).tolist()
@@ -227,6 +240,7 @@ _TELL: dict[tuple[str, type], Callable[[Any, Host, Names], Iterator[Told]]] = {
     ("master", facts_master.AgentDrained): _drained,
     ("master", facts_master.AgentRemoved): _removed,
     ("master", facts_master.AgentStatesSeen): _agent_states,
+    ("master", facts_master.Preempted): _preempted,
     ("batch", facts_batch.JobSubmitted): _submitted,
     ("batch", facts_batch.JobStopped): _job_stopped,
     ("batch", facts_batch.PodsStopped): _pods_stopped,

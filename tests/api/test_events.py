@@ -180,6 +180,17 @@ def test_a_stop_of_single_pods_is_told_with_their_indexes(world: World) -> None:
     assert {name: one[name] for name in expected} == expected and one["user"]
 
 
+def test_who_took_whose_place_is_told_by_name(world: World) -> None:
+    low = world.cluster.submit("/demo/low", cmd="sleep 9", count=2, cpus=4)
+    low.wait(until="running", timeout=10)
+    high = world.cluster.submit("/demo/high", cmd="sleep 9", cpus=4, priority=5)
+    high.wait(until="running", timeout=10)
+    (told,) = [data for _, _, data in past(world, "&type=master") if data["change"] == "preempted"]
+    assert (told["count"], told["for"]) == (1, 1)
+    (pair,) = told["instances"]
+    assert pair["instance"].startswith("demo_low.j1.") and pair["by"] == "demo_high.j2.0"
+
+
 def test_every_fact_of_the_frameworks_and_of_agents_is_told() -> None:
     """A new fact is either told, or named here as one that says nothing new."""
     from orch.api.facts import _TELL
@@ -188,7 +199,7 @@ def test_every_fact_of_the_frameworks_and_of_agents_is_told() -> None:
         facts_master.FrameworkAdded, facts_master.Launched, facts_master.StatesChanged, facts_master.StopWanted,
         facts_master.Forgotten, facts_master.StartingSeen, facts_master.DetailsSeen, facts_master.UsageSeen,
         facts_services.InstancesKilled, facts_services.InstancesInactive, facts_services.ServiceRequestAnswered,
-            facts_batch.JobRequestAnswered,
+        facts_batch.JobRequestAnswered, facts_master.Unheld, facts_master.HoldsSeen,
     }  # fmt: skip
     told = {kind for _, kind in _TELL}
     for machine in make_machines():

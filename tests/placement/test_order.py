@@ -119,10 +119,10 @@ def test_after_a_full_match_the_index_takes_a_hundred_bytes_an_agent(scan: int) 
     match = cluster.match(asked, demand)
     assert 0 < (match.agent < 0).sum() < demand.pods // 2
     assert cluster.nbytes / len(total) <= 100
-    free, whole, usable = cluster.columns()
     more = demand_of(draw, 40, 40, 30)
-    cluster.update(rows := draw.choice(20_000, 3000, replace=False), whole[rows], np.ones(3000, np.uint8))
-    again = Cluster(*cluster.columns()[:2], usable)
+    rows = draw.choice(20_000, 3000, replace=False)
+    cluster.update(rows, cluster.columns()[1][rows], np.ones(3000, np.uint8))
+    again = Cluster(*cluster.columns())
     assert np.array_equal(cluster.match(asked, more).agent, again.match(asked, more).agent)
 
 
