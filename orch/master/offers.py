@@ -327,7 +327,7 @@ class Offers:
         usable = m.agents["usable"] == 1
         capacity = m.agents["free"].sum(axis=0, dtype=np.int64, where=usable[:, None])
         freed, held = None, self._held(m)
-        if held is not None:
+        if held is not None and self._bands is None:  # places beside what is held may be taken; the commit knows whose
             capacity = capacity - held.sum(axis=0, dtype=np.int64)
         if self._bands is not None:
             capacity, freed = capacity + self._bands.capacity, self._bands.by_group

@@ -180,13 +180,30 @@ def test_only_the_gang_gets_what_is_held_for_it(whole: Whole) -> None:
     assert whole.states(gang) == {"STAGING": 4} and whole.states(large) == {"SCHEDULED": 1}
 
 
-def test_what_was_held_is_shown_again_once_it_is_not(whole: Whole) -> None:
-    gang = whole.submit(4, cpus_milli=150, gang=4, path="/demo/gang")
+def test_what_was_held_is_shown_again_once_it_is_not() -> None:
+    whole = Whole(2)
+    whole.submit(1, cpus_milli=350, path="/demo/a"), whole.submit(1, cpus_milli=200, path="/demo/b")
+    gang = whole.submit(4, cpus_milli=160, gang=4, path="/demo/gang")
     assert whole.held() == [(1, 4)]
-    small = whole.submit(2, cpus_milli=50, path="/demo/small")
-    assert whole.states(small) == {"SCHEDULED": 1, "STAGING": 1}
+    assert whole.states(whole.submit(1, cpus_milli=50, path="/demo/c")) == {"STAGING": 1}
+    waits = whole.submit(1, path="/demo/d")
+    assert whole.states(waits) == {"SCHEDULED": 1}
     whole.tell(StopJob("r", "", "ada", whole.now_ms, gang), "batch")
-    assert whole.states(small) == {"STAGING": 2}
+    assert whole.states(waits) == {"STAGING": 1}
+
+
+def test_a_gang_takes_places_beside_what_is_held_for_it() -> None:
+    whole = Whole(2)
+    first, same = whole.submit(4), whole.submit(1, cpus_milli=200, path="/demo/same")
+    whole.say(first, State.RUNNING), whole.say(same, State.RUNNING)
+    gang = whole.submit(3, cpus_milli=200, gang=3, path="/demo/gang")
+    whole.say(first, State.FINISHED, 0, 2)
+    assert whole.held() == [(2, 3)]
+    short = whole.submit(2, timeout_ms=1_000, priority=-1, path="/demo/short")
+    assert whole.states(short) == {"STAGING": 2}
+    whole.now_ms += 200  # places were asked for a moment ago
+    whole.say(first, State.FINISHED, 2, 2)
+    assert whole.states(gang) == {"STAGING": 3} and whole.states(short) == {"KILLING": 2}
 
 
 def test_agents_that_nothing_was_held_on_are_shown_after_the_gang_has_started() -> None:
@@ -220,8 +237,8 @@ def test_a_gang_that_takes_nothing_of_what_is_held_for_it_holds_nothing_more() -
     assert [(offer.gang, offer.request.tolist()) for offer in services.offers if offer.gang] == [(2, list(POD))]
     assert world.master.holds.all == [] and world.master.holds.seen.holds == []
     services.mood = "takes"
-    [one] = world.submit("services", 1)
-    assert one in launched(world)
+    world.submit("services", 1)
+    assert len(launched(world)) == 4
 
 
 def test_nobody_is_offered_capacity_that_is_held() -> None:
