@@ -8,20 +8,26 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from orch.model.messages import I64
+from orch.placement.constraints import Terms
 
-Key = tuple[str, tuple[int, ...], int, int, str]
-"""(group, request, pods that start together, priority, policy)."""
+Key = tuple[str, tuple[int, ...], int, int, str, Terms, int]
+"""(group, request, pods that start together, priority, policy, terms, the number of its only job or 0)."""
 
 
 @dataclass(slots=True)
 class Queue:
-    """Jobs by number, the oldest first, with how many of their pods wait here."""
+    """Jobs by number, the oldest first, with how many of their pods wait here.
+
+    alone: a job of whose pods it matters where they lie has queues of its own; 0 for any jobs.
+    """
 
     group: str
     request: tuple[int, ...]
     gang: int
     priority: int
     policy: str
+    terms: Terms
+    alone: int
     jobs: list[int] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
     total: int = 0
