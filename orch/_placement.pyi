@@ -51,6 +51,8 @@ class RuleTable:
         rules: _Int32,
         counted_first: _Int64,
         counted: _Int32,
+        preferred_first: _Int64,
+        preferred: _Int32,
         path: _UInt8,
     ) -> None: ...
     def uncount(self, shape: _Int32, agent: _Int32, offset: _Int64, placed: _Int64) -> None: ...

@@ -111,6 +111,8 @@ class Limiter:
             self._rules.count(shape, counter)
             limit = 1 if rule.operator == "UNIQUE" else int(rule.value) if rule.value and rule.value.isdecimal() else 0
             self._rules.rule(shape, counter, _KERNEL[rule.operator], limit, f"{rule.field} {rule.operator}")
+        for rule in terms.preferences:
+            self._prefer(shape, rule)
         for one in terms.affinity:
             if one.to:
                 counter = self._counter(("path", one.to), one.field, lambda to=one.to: at(to))  # type: ignore[misc]
@@ -123,11 +125,22 @@ class Limiter:
 
     def _relate(self, shape: int, one: AffinityTemplate, counter: int, own: bool) -> None:
         """Near its own: where there are none yet, the first may go anywhere."""
+        if not one.required:
+            self._rules.prefer(shape, counter, one.near)
+            return
         name = f"{one.field} {'near' if one.near else 'apart from'} {one.to or 'its own'}"
         if one.near:
             self._rules.rule(shape, counter, "SAME" if own else "SOME", 0, name)
         else:
             self._rules.rule(shape, counter, "MAX", 1, name)
+
+    def _prefer(self, shape: int, rule: ConstraintTemplate) -> None:
+        """Agents that it allows have the value 1 of an attribute; there is a pod there already, and none elsewhere."""
+        key = ("preference", rule), ""
+        if key not in self._counters:
+            met = allowed_by(rule, self._agents.coded(rule.field)).astype(np.int32)
+            self._counters[key] = self._rules.counter(self._rules.attribute(met), np.array([0, 1], np.int32))
+        self._rules.prefer(shape, self._counters[key], near=True)
 
     def ports(self, shape: int, rows: I64, name: str) -> None:
         """Its pods go where none of these is, and none of themselves: one on an agent. rows int64[k]."""
@@ -152,7 +165,7 @@ class Limiter:
             allowed = np.ones((self._shapes, len(self._agents.names)), dtype=np.uint8)
             for shape, masks in self._masks.items():
                 allowed[shape] = np.logical_and.reduce(masks)
-        return self._rules if self._attributes else None, allowed
+        return self._rules if self._counters or self._attributes else None, allowed
 
     def _counter(self, whose: Hashable, field: str, rows: Rows) -> int:
         """Whose pods, by an attribute. Made at the first use."""
