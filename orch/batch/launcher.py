@@ -75,11 +75,12 @@ class Launcher:
         self._changed, self._told = True, None
         jobs = self._ledger.jobs
         for at, job in enumerate(self._ledger.by_number.values()):
+            if not jobs["finished_ms"][at]:
+                self._relations.add(job)
             if not jobs["finished_ms"][at] and not jobs["stopped"][at]:
                 states = self._ledger.pods["state"][self._ledger.rows(at)]
                 waiting = np.flatnonzero(states == State.SCHEDULED)
                 self._pending[job.number] = Pending.of(waiting, len(states), job.gang)
-                self._relations.add(job)
         for number in self._pending:
             self._queue_up(self._ledger.by_number[number])
 
@@ -106,8 +107,13 @@ class Launcher:
         waiting = self._pending.pop(number).clear()
         for key in self._of_job.pop(number, []):
             self._set(key, number, 0)
-        self._apart(self._relations.drop(number))
         return waiting
+
+    def finished(self, number: int) -> None:
+        """All pods of a job have ended."""
+        if number in self._pending:
+            self.drop(number)
+        self._apart(self._relations.drop(number))
 
     def on_the_way(self) -> I64:
         """int64[k]: ids in accepts that the master has not answered."""
@@ -274,7 +280,7 @@ class Launcher:
                 flying.setdefault(part.job, []).append(flight.agents[start:stop].astype(np.int64))
                 start = stop
         rows = [(queue.terms, queue.alone) for queue in queues]
-        return limits(self._ledger, rows, self._agents, lambda number: flying.get(number, []))
+        return limits(self._ledger, rows, self._agents, lambda number: flying.get(number, []), self._relations.pointing)
 
     def _accept_of(self, chosen: list[Chosen], offer: OfferBatch, more: bool) -> Accept:
         sizes = np.array([len(share.agents) for share in chosen], dtype=np.int64)

@@ -176,8 +176,7 @@ def finish_jobs(machine: Batch, now_ms: int, ids: I64) -> None:
     for number in jobs["number"][done].tolist():
         machine.emit(facts.JobFinished(at_ms=now_ms, job=number))
         machine.story_book.note(now_ms, "finished", f"job {number}")
-        if number in machine.launcher:
-            machine.launcher.drop(number)
+        machine.launcher.finished(number)
     _forget_oldest(machine, now_ms)
 
 

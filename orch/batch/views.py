@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,9 +204,11 @@ def limits(machine: Batch, number: int, attributes: Sequence[dict[str, str]], na
     What is on its way to the master is not counted. None and None where nothing is asked, or there is no such job.
     """
     job = machine.ledger.by_number.get(number)
-    if job is None or not job.terms:
+    if job is None:
         return None, None
-    return relations.limits(machine.ledger, [(job.terms, number)], Agents(attributes, names))
+    at = partial(relations.pointing, machine.ledger)
+    rows = [(job.terms, number)]
+    return relations.limits(machine.ledger, rows, Agents(attributes, names), relations.nothing_flies, at)
 
 
 def template_limits(machine: Batch, template: Template, agents: Agents) -> Limits:

@@ -8,7 +8,7 @@ a match places; the others are a mask over agents. An agent without the attribut
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from orch.model.messages import I64, U8
 from orch.model.specs.template import AffinityTemplate, ConstraintTemplate, Template
 from orch.placement.attributes import Agents, Coded
-from orch.placement.rules import Rules
+from orch.placement.rules import COUNTERS_MOST, RULES_MOST, Rules
 
 Limits = tuple[Rules | None, U8 | None]
 """Of S shapes: the rules between their pods; uint8[S, N], 0 = the agent is ruled out."""
@@ -96,11 +96,22 @@ class Limiter:
         self._masks: dict[int, list[Flags]] = {}
         self._path: dict[int, str] = {}
         self._at_path: dict[str, list[int]] = {}
+        self._apart: list[tuple[int, AffinityTemplate]] = []
 
-    def add(self, shape: int, terms: Terms, owner: Hashable, path: str, rows: Rows, at: Callable[[str], I64]) -> None:
-        """What the pods of a shape ask. Shapes of one owner count together.
+    def add(
+        self,
+        shape: int,
+        terms: Terms,
+        owner: Hashable,
+        path: str,
+        rows: Rows,
+        at: Callable[[str], I64],
+        kept_off: Mapping[str, Rows] | None = None,
+    ) -> None:
+        """What the pods of a shape ask, and what others ask of them. Shapes of one owner count together.
 
-        path: where its pods are found by others. rows: of the owner's pods; at: of all pods at a path.
+        path: where its pods are found by others. rows: of the owner's pods; at: of all pods at a path. kept_off: by
+        attribute, of the pods of others that are to be apart from what is at this path.
         """
         self._path[shape] = path
         for rule in terms.constraints:
@@ -122,17 +133,30 @@ class Limiter:
                 counter = self._counter(owner, one.field, rows)
                 self._rules.count(shape, counter)
             self._relate(shape, one, counter, one.to in ("", path))
+        for field, others in (kept_off or {}).items():
+            self._keep_off(shape, path, field, others)
 
     def _relate(self, shape: int, one: AffinityTemplate, counter: int, own: bool) -> None:
         """Near its own: where there are none yet, the first may go anywhere."""
         if not one.required:
             self._rules.prefer(shape, counter, one.near)
             return
+        if not one.near and not own:
+            self._apart.append((shape, one))
         name = f"{one.field} {'near' if one.near else 'apart from'} {one.to or 'its own'}"
         if one.near:
             self._rules.rule(shape, counter, "SAME" if own else "SOME", 0, name)
         else:
             self._rules.rule(shape, counter, "MAX", 1, name)
+
+    def _keep_off(self, shape: int, path: str, field: str, others: Rows) -> None:
+        """Where the kernel has no room for one more rule, a mask of what lies there before the match."""
+        if len(self._rules.names(shape)) < RULES_MOST:
+            counter = self._counter(("apart from", path), field, others)
+            self._rules.rule(shape, counter, "MAX", 1, f"{field} apart, as others ask of {path}")
+            return
+        coded = self._agents.coded(field)
+        self.mask(shape, coded.of_rows(coded.counts(others()) == 0, without=False))
 
     def _prefer(self, shape: int, rule: ConstraintTemplate) -> None:
         """Agents that it allows have the value 1 of an attribute; there is a pod there already, and none elsewhere."""
@@ -158,8 +182,12 @@ class Limiter:
     def limits(self) -> Limits:
         """All of it, once everything was added."""
         for shape, path in self._path.items():
-            for counter in self._at_path.get(path, []):
+            for counter in self._at_path.get(path, [])[: COUNTERS_MOST // 2]:
                 self._rules.count(shape, counter)
+        for shape, one in self._apart:
+            known = self._counters.get((("apart from", one.to), one.field.removeprefix("@")))
+            if known is not None:
+                self._rules.count(shape, known)
         allowed = None
         if self._masks:
             allowed = np.ones((self._shapes, len(self._agents.names)), dtype=np.uint8)

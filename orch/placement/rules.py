@@ -15,8 +15,8 @@ Preferences rule nothing out: agents that meet more of them come first, and the 
 - near: a value that has some. What does not depend on other pods is a counter of an attribute with two values.
 - apart: a value that has none.
 
-An agent without the attribute (code -1) fails every rule, and meets no preference. What does not depend on other pods (LIKE, UNLIKE, IS) is a
-mask.
+An agent without the attribute (code -1) fails every rule, and meets no preference. What does not depend on other pods
+(LIKE, UNLIKE, IS) is a mask.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Constraints count instances of the same version; affinity to another service cou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,17 @@ def limits(registry: Registry, services: Sequence[Service], agents: Agents, comi
         rows = [one.agent for one in there.instances.values() if one.takes_room] if there is not None else []
         return np.array(rows + [row for service, row in coming if service.path == path], dtype=np.int64)
 
+    others = [one for one in registry.services.values() if one.spec.template.affinity]
+
+    def kept_off(path: str) -> dict[str, Callable[[], I64]]:
+        """By attribute, the agents of services that are to be apart from the one at a path."""
+        found: dict[str, list[str]] = {}
+        for other in others:
+            for one in other.spec.template.affinity:
+                if one.to == path and one.required and not one.near:
+                    found.setdefault(one.field, []).append(other.path)
+        return {field: partial(_of_all, at, paths) for field, paths in found.items()}
+
     for shape, service in enumerate(services):
         template = service.spec.template
 
@@ -36,12 +48,16 @@ def limits(registry: Registry, services: Sequence[Service], agents: Agents, comi
             live = service.instances.values()
             return np.array([one.agent for one in live if one.takes_room and one.version == service.version], np.int64)
 
-        limiter.add(shape, Terms.of(template), service.path, service.path, own, at)
+        limiter.add(shape, Terms.of(template), service.path, service.path, own, at, kept_off(service.path))
         ports = host_ports.of(template)
         if ports:
             limiter.mask(shape, host_ports.in_range(ports, agents))
             limiter.ports(shape, _in_use(registry, ports, coming), f"host port {', '.join(map(str, ports))}")
     return limiter.limits()
+
+
+def _of_all(at: Callable[[str], I64], paths: list[str]) -> I64:
+    return np.concatenate([at(path) for path in paths])
 
 
 def counters(service: Service) -> int:
