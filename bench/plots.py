@@ -71,7 +71,8 @@ def write(rows: Newest, folder: Path) -> list[Path]:
         if chart.lines:
             folder.mkdir(exist_ok=True)
             path = folder / f"{name}.svg"
-            path.write_text(svg(chart, measured(row for (bench, _), row in rows.items() if bench == name)))
+            of = OF.get(name, name)
+            path.write_text(svg(chart, measured(row for (bench, _), row in rows.items() if bench == of)))
             written.append(path)
     return written
 
@@ -133,7 +134,36 @@ def mix(rows: Newest) -> Chart:
     )  # fmt: skip
 
 
-CHARTS: dict[str, Callable[[Newest], Chart]] = {"placement": placement, "scale": scale, "gpu": gpu, "mix": mix}
+def constraints(rows: Newest) -> Chart:
+    """What a batch costs under each constraint, beside the same batch without."""
+    lines: Lines = {}
+    for (name, case), row in rows.items():
+        if name == "placement" and row.get("peer") == "the plain case":
+            batch, _, constraint = case.partition(" ")
+            lines.setdefault(batch, {})[constraint] = row["ratio"]
+    return Chart(
+        "placement under constraints: PODS,AGENTS,SHAPES", "times the same batch without, less is better", lines,
+        low=1.0 if all(ratio >= 1 for dots in lines.values() for ratio in dots.values()) else 0.0, mark=(3.0, "target"),
+    )  # fmt: skip
+
+
+def offers(rows: Newest) -> Chart:
+    """Milliseconds of one cycle to frameworks elsewhere, a dot without and one with quotas."""
+    lines: Lines = {}
+    for (name, case), row in rows.items():
+        if name == "offers" and row["unit"] == "ms" and "," in case and not case.endswith("first"):
+            size, _, quotas = case.partition(" ")
+            lines.setdefault(size, {})["under quotas" if quotas else "offers and declines"] = row["figure"]
+    return Chart(
+        "offers: AGENTS,FRAMEWORKS elsewhere, one cycle", "ms, less is better", lines, log=True, mark=(50.0, "target")
+    )
+
+
+CHARTS: dict[str, Callable[[Newest], Chart]] = {
+    "placement": placement, "constraints": constraints, "scale": scale, "gpu": gpu, "mix": mix, "offers": offers,
+}  # fmt: skip
+OF = {"constraints": "placement"}
+"""The benchmark of a chart that has another name."""
 
 
 # ---- how it is drawn -----------------------------------------------------------------------------------------------

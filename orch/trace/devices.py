@@ -99,6 +99,18 @@ class Devices:
             room[some] = np.where(fits, fit_counts(sums, asked[some]), 0).sum(axis=0)
         return room
 
+    def able(self, agent: Int64) -> NDArray[np.bool_]:
+        """bool[K], might these agents hold a pod of each kind now? True where one of them does. agent: int64[k]."""
+        free, device, _ = self._free(agent)
+        most = [*free.max(axis=0, initial=-1).tolist(), int(device.sum(axis=1).max(initial=-1))]
+        shapes = self._shapes
+        able: NDArray[np.bool_] = shapes.cpu <= most[0]
+        return able & (shapes.memory <= most[1]) & (shapes.devices_milli() <= most[2])
+
+    def fits(self, agent: Int64, kind: Int64) -> NDArray[np.bool_]:
+        """bool[A, k], does each of these agents hold a pod of each of these kinds now? agent: int64[A]."""
+        return self._fits(kind, *self._free(agent))
+
     def fragmentation(self) -> list[float]:
         """float[R], of what is free of each resource, the part that a usual pod can not use. Of GPUs by FGD's measure.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from orch.trace.lists import Int64
 
 MANY = 256
 """So many pods are worth the question for how many there is room."""
+AHEAD = 32
+"""Kinds that are tried together, where it is asked again and again who fits."""
+_NOBODY = np.iinfo(np.int64).max
 
 
 class Queue:
@@ -20,75 +23,123 @@ class Queue:
     So after a departure only agents with more free now are asked, and no more pods of a kind are tried than could fit.
     """
 
-    def __init__(self, group_kind: Int64, group_priority: Int64, group_pods: Int64, gang: NDArray[np.int32]) -> None:
-        """group_kind, group_priority, group_pods: int64[G].  gang: int32[K], size of a kind's gangs."""
-        self._kind, self._priority = group_kind.tolist(), group_priority.tolist()
+    def __init__(
+        self, group_kind: Int64, group_priority: Int64, group_arrival: Int64, group_pods: Int64, gang: NDArray[np.int32]
+    ) -> None:
+        """group_kind, group_priority, group_arrival, group_pods: int64[G].  gang: int32[K], size of a kind's gangs."""
+        self._kind = group_kind.tolist()
         self.left: list[int] = group_pods.tolist()
         self._gang = gang
-        self._heaps: list[list[tuple[int, int]]] = [[] for _ in range(len(gang))]
-        self._waiting = np.zeros(len(gang), bool)
+        order = np.lexsort((np.arange(len(group_kind)), -group_priority))
+        self._group = order.tolist()
+        """By place in the queue."""
+        self._place = np.empty(len(order), np.int64)
+        self._place[order] = np.arange(len(order))
+        starts = np.ones(len(order), np.int64)
+        starts[1:] = (np.diff(group_priority[order]) != 0) | (np.diff(group_arrival[order]) != 0)
+        self._turn = np.cumsum(starts) - 1
+        """int64[G], by place: those of one turn are one match."""
+        self._heaps: list[list[int]] = [[] for _ in range(len(gang))]
+        self._head = np.full(len(gang), _NOBODY, np.int64)
+        """int64[K]: the first place of each kind."""
         self._tried = np.zeros(len(gang), bool)
         self.pods = 0
 
     def add(self, first: int, last: int) -> list[int]:
         """Groups first to last - 1 have come. Returns their kinds that were not tried before, in order."""
         fresh = dict.fromkeys(self._kind[first:last])
-        for group in range(first, last):
+        for group, place in zip(range(first, last), self._place[first:last].tolist(), strict=True):
             kind = self._kind[group]
-            heapq.heappush(self._heaps[kind], (-self._priority[group], group))
+            heapq.heappush(self._heaps[kind], place)
+            self._head[kind] = self._heaps[kind][0]
             self.pods += self.left[group]
-            self._waiting[kind] = True
         return [kind for kind in fresh if not self._tried[kind]]
+
+    def turns(self, groups: Int64) -> Int64:
+        """int64[k], whose turn it is first; equal for those that are one match."""
+        found: Int64 = self._turn[self._place[groups]]
+        return found
+
+    def waiting(self, fresh: list[int], able: NDArray[np.bool_]) -> Int64:
+        """int64[k] ascending, the fresh kinds, and those that wait and are able."""
+        some = (self._head != _NOBODY) & able
+        some[fresh] = True
+        return np.flatnonzero(some)
+
+    def first(self, kinds: Int64, fits: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """(group, pods) of the whole turns that come first among kinds that may fit, of about `AHEAD` kinds.
+
+        They stay until `placed`. fits: bool[k], of these kinds.
+        """
+        kinds = kinds[fits & (self._head[kinds] != _NOBODY)]
+        if len(kinds) == 0:
+            return []
+        heads = self._head[kinds]
+        last = int(heads.max() if len(heads) <= AHEAD else np.partition(heads, AHEAD - 1)[AHEAD - 1])
+        end = int(np.searchsorted(self._turn, self._turn[last], side="right"))
+        places: list[int] = []
+        for kind in kinds[heads < end].tolist():
+            heap, first = self._heaps[kind], len(places)
+            while heap and heap[0] < end:
+                places.append(heapq.heappop(heap))
+            for place in places[first:]:
+                heapq.heappush(heap, place)
+        return [(self._group[place], self.left[self._group[place]]) for place in sorted(places)]
 
     def candidates(
         self, fresh: list[int], freed: Int64 | None, room: Callable[[Int64, Int64 | None], Int64]
-    ) -> list[tuple[int, int, int]]:
-        """(-priority, group, pods) to try now, in the order of the queue. They leave it: `back` returns what stays.
+    ) -> list[tuple[int, int]]:
+        """(group, pods) to try now, in the order of the queue. They stay in it until `placed`.
 
         freed: agents with more free now, or None.  room: at most so many pods of kinds fit on agents (None: on all).
         """
-        taken: list[tuple[int, int, int]] = []
+        taken: list[tuple[int, int]] = []
         for kind in fresh:
-            pods = sum(self.left[group] for _, group in self._heaps[kind])
+            pods = sum(self.left[self._group[place]] for place in self._heaps[kind])
             most = int(room(np.array([kind]), None)[0]) if pods > MANY else pods
             self._take(kind, most, taken)
         if freed is not None:
-            old = np.flatnonzero(self._waiting & self._tried)
+            old = np.flatnonzero((self._head != _NOBODY) & self._tried)
             for kind, most in zip(old.tolist(), room(old, freed).tolist() if len(old) else (), strict=True):
                 if most and self._gang[kind] > 1:  # the rest of a gang may fit where one pod always did
                     most = int(room(np.array([kind]), None)[0])
                 self._take(kind, most, taken)
         self._tried[fresh] = True
         taken.sort()
-        return taken
+        return [(self._group[place], pods) for place, pods in taken]
 
-    def back(self, candidate: tuple[int, int, int], placed: int) -> None:
-        """So many pods of a candidate were placed; the others wait on."""
-        priority, group, _ = candidate
-        self.left[group] -= placed
-        self.pods -= placed
-        if self.left[group]:
-            heapq.heappush(self._heaps[self._kind[group]], (priority, group))
-
-    def settle(self, kinds: list[int]) -> None:
-        """After a try of these kinds: those of which none is left wait no more, and are new when they come again."""
-        for kind in kinds:
-            if not self._heaps[kind]:
-                self._waiting[kind] = self._tried[kind] = False
+    def placed(self, tried: Iterable[tuple[int, int]]) -> None:
+        """(group, pods of it that were placed): those that were tried; the rest of them waits on."""
+        for group, pods in tried:
+            kind = self._kind[group]
+            self._tried[kind] = True
+            self.left[group] -= pods
+            self.pods -= pods
+            if self.left[group] == 0:
+                heap = self._heaps[kind]
+                heapq.heappop(heap)  # the first, as equal pods go in their order
+                self._head[kind] = heap[0] if heap else _NOBODY
+                self._tried[kind] = bool(heap)  # those that come again are new
 
     def kinds(self) -> list[tuple[int, int]]:
         """(pods, kind) of each that waits, the most first; ties: the lower kind."""
         amounts = [
-            (sum(self.left[group] for _, group in self._heaps[kind]), kind)
-            for kind in np.flatnonzero(self._waiting).tolist()
+            (sum(self.left[self._group[place]] for place in self._heaps[kind]), kind)
+            for kind in np.flatnonzero(self._head != _NOBODY).tolist()
         ]
         return sorted(amounts, key=lambda one: (-one[0], one[1]))
 
-    def _take(self, kind: int, most: int, taken: list[tuple[int, int, int]]) -> None:
-        heap, gang = self._heaps[kind], max(int(self._gang[kind]), 1)
+    def _take(self, kind: int, most: int, taken: list[tuple[int, int]]) -> None:
+        """The first groups of a kind, `most` pods in all, as (place, pods)."""
+        gang = max(int(self._gang[kind]), 1)
         most -= most % gang
+        heap = self._heaps[kind]
+        later: list[int] = []
         while most > 0 and heap:
-            priority, group = heapq.heappop(heap)
-            pods = min(self.left[group], most)
-            taken.append((priority, group, pods))
+            place = heapq.heappop(heap)
+            later.append(place)
+            pods = min(self.left[self._group[place]], most)
+            taken.append((place, pods))
             most -= pods
+        for place in later:
+            heapq.heappush(heap, place)

@@ -29,6 +29,8 @@ EVERY_POLICY = tuple(dict.fromkeys((*POLICIES, *GPU_POLICIES)))
 SCORES_MOST = 1 << 29
 """Shapes times agents: a GPU policy keeps 8 bytes for each."""
 WHYS = 5
+CELLS = 1 << 21
+"""Agents with more free, times kinds that may fit there: up to so many it is asked again and again who fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +116,7 @@ class _Replay:
         self._row = np.repeat(order, count)
         self._pod_kind = np.repeat(self._kind, amount)
         self._duration = pods.duration[self._row]
-        self._queue = Queue(self._kind, priority, amount, pods.gang)
-        self._priority = priority
+        self._queue = Queue(self._kind, priority, self._arrival, amount, pods.gang)
         self._taken = [0] * len(amount)
         self._departures = Departures()
         self._request = pods.request.astype(np.int64)
@@ -166,24 +167,45 @@ class _Replay:
         return self._placer.release(kind, self._agent[pods], None if self._devices is None else self._devices[pods])
 
     def _match(self, now_ms: int, fresh: list[int], freed: Int64 | None) -> None:
-        """Try what could fit, in the order of the queue."""
-        candidates = self._queue.candidates(fresh, freed, self._placer.room)
-        if not candidates:
-            return
-        groups = np.array([group for _, group, _ in candidates], np.int64)
-        count = np.array([pods for _, _, pods in candidates], np.int64)
-        turn = np.zeros(len(groups), np.int64)
-        turn[1:] = (np.diff(self._priority[groups]) != 0) | (np.diff(self._arrival[groups]) != 0)
-        placed, agent, devices = self._placer.place(self._kind[groups], count, -np.cumsum(turn))
-        begins = []
-        for candidate, amount in zip(candidates, placed.tolist(), strict=True):
-            group = candidate[1]
-            begins.append(self._first[group] + self._taken[group])
+        """Try what could fit, in the order of the queue: all of it at once, or what is first again and again.
+
+        The second is for many kinds that fit singly while few pods of them will: it asks anew who still fits.
+        """
+        if freed is not None:
+            kinds = self._queue.waiting(fresh, self._placer.able(freed))
+            if len(freed) * len(kinds) <= CELLS:
+                self._by_turns(now_ms, fresh, freed, kinds)
+                return
+        self._place(now_ms, self._queue.candidates(fresh, freed, self._placer.room))
+
+    def _by_turns(self, now_ms: int, fresh: list[int], freed: Int64, kinds: Int64) -> None:
+        """kinds: int64[k] ascending, all that may fit on `freed`, and the fresh ones, which may fit anywhere."""
+        on = self._placer.fits(freed, kinds)
+        holds = on.sum(axis=0)
+        holds[np.searchsorted(kinds, np.array(fresh, np.int64))] += len(freed) + 1  # tried whatever the freed ones hold
+        while tried := self._queue.first(kinds, holds > 0):
+            placed, agent = self._place(now_ms, tried)
+            took = set(agent.tolist())
+            touched = [at for at, one in enumerate(freed.tolist()) if one in took]
+            if touched:
+                now = self._placer.fits(freed[touched], kinds)
+                holds -= on[touched].sum(axis=0) - now.sum(axis=0)
+                on[touched] = now
+            short = self._kind[[group for (group, pods), got in zip(tried, placed.tolist(), strict=True) if got < pods]]
+            holds[np.searchsorted(kinds, short)] = -len(freed)  # of these no more fits now: free only shrinks
+
+    def _place(self, now_ms: int, tried: list[tuple[int, int]]) -> tuple[Int64, Int32]:
+        """One match of (group, pods). Returns (pods placed of each, their agents)."""
+        groups = np.array([group for group, _ in tried], np.int64)
+        count = np.array([pods for _, pods in tried], np.int64)
+        placed, agent, devices = self._placer.place(self._kind[groups], count, -self._queue.turns(groups))
+        begins = [self._first[group] + self._taken[group] for group, _ in tried]
+        amounts = placed.tolist()
+        for (group, _), amount in zip(tried, amounts, strict=True):
             self._taken[group] += amount
-            self._queue.back(candidate, amount)
-        self._queue.settle(list(dict.fromkeys(self._kind[groups].tolist())))
+        self._queue.placed([(group, amount) for (group, _), amount in zip(tried, amounts, strict=True)])
         if not len(agent):
-            return
+            return placed, agent
         ends = np.cumsum(placed)
         pods = np.arange(len(agent)) + np.repeat(np.array(begins, np.int64) - (ends - placed), placed)
         self._agent[pods], self._start[pods] = agent, now_ms
@@ -193,6 +215,7 @@ class _Replay:
         stay = self._duration[pods]
         leaving = stay >= 0
         self._departures.add(now_ms + stay[leaving], pods[leaving])
+        return placed, agent
 
     def _asked(self, kind: Int64) -> list[int]:
         """What pods of these kinds take of each resource."""

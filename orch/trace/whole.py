@@ -29,14 +29,16 @@ class Whole:
         self._cluster = Cluster(agents.total, agents.total, usable)
         self._usual = usual_kinds(pods)
         self._asked = np.flatnonzero(pods.request.any(axis=0)).tolist()
+        self._columns = [(d, np.ascontiguousarray(pods.request[:, d])) for d in self._asked]
 
     def place(self, kind: Int64, count: Int64, rank: Int64) -> tuple[Int64, Int32, NDArray[np.uint16] | None]:
         """(pods placed of each row int64[D], their agents row after row, no devices). kind, count, rank: int64[D].
 
         The higher rank first; of equals the larger shape, then the lower row.
         """
-        demand = Demand.of(kind, count, self._gang[kind], rank)
-        match = self._cluster.match(self._request, demand, policy=self._policy)
+        rows = np.arange(len(kind), dtype=np.int32)  # of these kinds alone: there may be a hundred thousand others
+        demand = Demand.of(rows, count, self._gang[kind], rank)
+        match = self._cluster.match(self._request[kind], demand, policy=self._policy)
         return match.placed, match.agent[match.agent >= 0], None
 
     def release(self, kind: Int64, agent: Int32, devices: Any) -> Int64:
@@ -61,6 +63,22 @@ class Whole:
         parts = [fit_counts(free, asked[at : at + step]).sum(axis=0) for at in range(0, len(asked), step)]
         room[able] = np.concatenate(parts) if parts else 0
         return room
+
+    def able(self, agent: Int64) -> NDArray[np.bool_]:
+        """bool[K], might these agents hold a pod of each kind now? True where one of them does. agent: int64[k]."""
+        most = self._free(agent).max(axis=0, initial=-1)
+        able = np.ones(len(self._request), bool)
+        for d, column in self._columns:
+            able &= column <= most[d]
+        return able
+
+    def fits(self, agent: Int64, kind: Int64) -> NDArray[np.bool_]:
+        """bool[A, k], does each of these agents hold a pod of each of these kinds now? agent: int64[A]."""
+        free = self._free(agent)
+        fits = np.ones((len(free), len(kind)), bool)
+        for d, column in self._columns:
+            fits &= column[kind] <= free[:, d, None]
+        return fits
 
     def fragmentation(self) -> list[float]:
         """float[R], of what is free of each resource, the part on agents where a usual pod does not fit."""

@@ -104,8 +104,14 @@ def test_charts_show_what_the_rows_say(tmp_path: Path) -> None:
             row("scale", "1M,100k", 0.9, parts={"kernel": 0.4, "commit": 0.5}), row("scale", "api_p99", 50.0),
             row("gpu", "one/fgd/mean", 95.5, policy="fgd"), row("gpu", "one/fgd", 95.0, policy="fgd"),
             row("mix", "basic", 30_000.0, ci_floor=810),
+            row("placement", "1M,10k,100 zones", 8.0, peer="the plain case", ratio=1.6),
+            row("offers", "10k,50", 2.0, unit="ms"), row("offers", "10k,50 quotas", 3.0, unit="ms"),
+            row("offers", "10k,50 first", 9.0, unit="ms"), row("offers", "conflicts 2 busy", 30.0, unit="%"),
+            row("offers", "idle cycle 100000 agents", 0.4, unit="ms"),
         ]
     )  # fmt: skip
+    assert plots.constraints(rows).lines == {"1M,10k,100": {"zones": 1.6}}
+    assert plots.offers(rows).lines == {"10k,50": {"offers and declines": 2.0, "under quotas": 3.0}}
     assert plots.placement(rows).lines == {"1M,10k,100": {"orch": 5.0, "numpy scan": 90_000.0}}
     assert plots.scale(rows).lines == {"1M,100k": {"kernel": 0.4, "commit": 0.5}}
     assert plots.gpu(rows).lines == {"one": {"fgd": 95.5}}

@@ -70,29 +70,41 @@ def equals_the_plain_one(outcome: Outcome, expected: list[plain.Placed]) -> None
     assert outcome.agent.tolist() == [pod.agent for pod in expected]
 
 
-@pytest.mark.parametrize("many", [0, 256])
+@pytest.mark.parametrize(
+    ("many", "cells", "ahead"), [(0, -1, 1), (256, -1, 1), (256, 4, 1), (256, 100, 1), (256, 100, 2)]
+)
 @pytest.mark.parametrize("policy", POLICIES)
 @given(trace=traces(devices=False))
 @settings(max_examples=120)
-def test_amounts_are_placed_as_by_the_plain_replay(many: int, policy: str, trace: tuple[Agents, Pods]) -> None:
-    """Whether or not it is asked first how many would fit."""
+def test_amounts_are_placed_as_by_the_plain_replay(
+    many: int, cells: int, ahead: int, policy: str, trace: tuple[Agents, Pods]
+) -> None:
+    """Whether or not it is asked first how many would fit, and whether all are tried at once or turn by turn."""
     agents, pods = trace
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("orch.trace.queue.MANY", many)
+        patch.setattr("orch.trace.replay.CELLS", cells)
+        patch.setattr("orch.trace.queue.AHEAD", ahead)
         outcome = replay(agents, pods, policy)
     equals_the_plain_one(outcome, plain.replay(agents, pods, policy, on_devices=False))
     measures_what_it_did(outcome, agents, pods)
 
 
-@pytest.mark.parametrize("many", [0, 256])
+@pytest.mark.parametrize(
+    ("many", "cells", "ahead"), [(0, -1, 1), (256, -1, 1), (256, 4, 1), (256, 100, 1), (256, 100, 2)]
+)
 @pytest.mark.parametrize("policy", GPU_POLICIES)
 @given(trace=traces(devices=True))
 @settings(max_examples=60)
-def test_devices_are_given_as_by_the_plain_replay(many: int, policy: str, trace: tuple[Agents, Pods]) -> None:
+def test_devices_are_given_as_by_the_plain_replay(
+    many: int, cells: int, ahead: int, policy: str, trace: tuple[Agents, Pods]
+) -> None:
     agents, pods = trace
     on_devices = policy not in POLICIES or bool(pods.number.any())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("orch.trace.queue.MANY", many)
+        patch.setattr("orch.trace.replay.CELLS", cells)
+        patch.setattr("orch.trace.queue.AHEAD", ahead)
         outcome = replay(agents, pods, policy)
     equals_the_plain_one(outcome, plain.replay(agents, pods, policy, on_devices))
     measures_what_it_did(outcome, agents, pods)
