@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.model.messages import I64, U8
+from orch.model.specs import limits
 from orch.model.specs.template import AffinityTemplate, ConstraintTemplate, Template
 from orch.placement.attributes import Agents, Coded
 from orch.placement.rules import COUNTERS_MOST, RULES_MOST, Rules
@@ -83,6 +84,17 @@ class Terms:
 
 
 NO_TERMS = Terms()
+
+
+def too_many(terms: Terms) -> str:
+    """What is more than the kernel has room for; "" where all of it fits."""
+    counting = sum(map(is_counted, terms.constraints)) + sum(one.required for one in terms.affinity)
+    preferred = len(terms.preferences) + sum(not one.required for one in terms.affinity)
+    if counting > limits.COUNTING:
+        return f"{counting} constraints and required affinities ask where pods are; at most {limits.COUNTING} may"
+    if preferred > limits.PREFERRED:
+        return f"{preferred} preferences and preferred affinities; at most {limits.PREFERRED} may be"
+    return ""
 
 
 class Limiter:

@@ -235,6 +235,40 @@ def test_near_its_own_path_counts_other_jobs_there(rig: Rig) -> None:
     assert agents_of(rig, submit(rig, 2, path="/a", affinity=(near("/a"),))) == [2, 2]
 
 
+def test_preferred_agents_come_first_and_others_when_those_are_full(rig: Rig) -> None:
+    wanted = (ConstraintTemplate("disk", "LIKE", "hdd"), ConstraintTemplate("zone", "IS", "a"))
+    assert agents_of(rig, submit(rig, 22, preferences=wanted)) == [0] * 10 + [1] * 10 + [2] * 2
+    assert agents_of(rig, submit(rig, 4, path="/b", affinity=(apart(required=False),))) == [2, 2, 2, 3]
+
+
+def test_near_another_job_if_possible(rig: Rig) -> None:
+    submit(rig, 8, ("disk", "IS", "ssd2"), path="/a")
+    assert agents_of(rig, submit(rig, 5, path="/b", affinity=(near("/a", required=False),))) == [0, 0, 0, 2, 2]
+
+
+def test_more_than_the_kernel_has_room_for_is_refused(rig: Rig) -> None:
+    rules = tuple(ConstraintTemplate(f"a{at}", "UNIQUE") for at in range(15))
+    error = rig.refused(SubmitJob, **job(1, template=template(constraints=rules, affinity=(near(),))))
+    assert error["details"][0]["path"] == "/constraints" and "16 constraints" in error["message"]
+    rules = tuple(ConstraintTemplate("a", "IS", "b") for _ in range(16))
+    assert "16 preferences" in rig.refused(SubmitJob, **job(1, template=template(preferences=rules)))["message"]
+    submit(rig, 1, *[(f"a{at}", "UNIQUE", None) for at in range(15)], preferences=rules[:15])
+
+
+def test_a_path_that_is_pointed_to_by_more_attributes_than_the_kernel_has_room_for(rig: Rig) -> None:
+    """What has no room as a rule is a mask, and its job is matched alone."""
+    rig.master.attributes = [{f"k{at}": f"v{row % 2}" for at in range(90)} for row in range(4)]
+    rig.master.usable = [0, 1, 0, 0]
+    rig.master._touch(1)
+    for at in range(90):
+        submit(rig, 1, path=f"/b/{at}", cpus_milli=10, affinity=(apart("/a", f"k{at}"),))
+    rig.master.usable = [1] * 4
+    for row in range(4):
+        rig.master._touch(row)
+    assert set(agents_of(rig, submit(rig, 30, path="/a"))) == {0, 2}
+    rig.same()
+
+
 # ---- whatever happens ----------------------------------------------------------------------------------------------
 
 RULES = st.sampled_from([("hostname", "UNIQUE", None), ("@zone", "CLUSTER", None), ("zone", "MAX_PER", "2")])
