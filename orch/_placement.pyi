@@ -29,6 +29,7 @@ PREDICATE_CONSTRAINT: int
 PREDICATE_RULE: int
 PREDICATE_RESOURCE: int
 RULES_MOST: int
+COUNTERS_MOST: int
 OPERATOR_MAX: int
 OPERATOR_LEAST: int
 OPERATOR_SAME: int
@@ -51,6 +52,8 @@ class RuleTable:
         rules: _Int32,
         counted_first: _Int64,
         counted: _Int32,
+        preferred_first: _Int64,
+        preferred: _Int32,
         path: _UInt8,
     ) -> None: ...
     def uncount(self, shape: _Int32, agent: _Int32, offset: _Int64, placed: _Int64) -> None: ...

@@ -8,8 +8,7 @@
 #ifndef ORCH_PLACEMENT_RULED_H
 #define ORCH_PLACEMENT_RULED_H
 #include "_placement_flat.h"
-
-enum orch_policy { ORCH_BEST_FIT, ORCH_FIRST_FIT, ORCH_SPREAD };
+#include "_placement_prefer.h"
 
 /* What pods are placed on. Other policies than best fit leave the order as it is. */
 typedef struct {
@@ -128,7 +127,7 @@ static int orch_undo(const orch_ground *g, const int32_t *want, orch_rules *r, c
 /* The agent of the next pod, or -1. */
 static int64_t orch_next_by_rules(const orch_ground *g, const int32_t *want, const uint8_t *allowed, const orch_rules *r)
 {
-    int64_t best = -1, best_code = 0, best_score = 0;
+    int64_t best = -1, best_code = 0, best_score = 0, best_met = 0;
     for (int64_t row = 0;; row++) {
         row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
         if (row >= g->rows)
@@ -137,12 +136,15 @@ static int64_t orch_next_by_rules(const orch_ground *g, const int32_t *want, con
             continue;
         const int32_t *have = g->free_ + ORCH_LANES * row;
         int64_t code = r->least ? r->least->counter->codes[row] : 0, score = 0;
+        int lost, met = orch_meets(r, row, &lost);
         if (g->policy == ORCH_BEST_FIT)
             score = orch_score(have, g->weight);
         else if (g->policy == ORCH_SPREAD)
             score = orch_spread_score(have, g->total + g->dims * row);
-        if (best < 0 || code < best_code || (code == best_code && score < best_score)) {
+        if (best < 0 || met > best_met
+            || (met == best_met && (code < best_code || (code == best_code && score < best_score)))) {
             best = row;
+            best_met = met;
             best_code = code;
             best_score = score;
         }
@@ -161,6 +163,51 @@ static int64_t orch_fill_each(const orch_ground *g, const int32_t *want, const u
         if (orch_recount(g, want, r, row, 1))
             return -1;
         out[got] = (int32_t)row;
+    }
+    return got;
+}
+
+/* ---- what is preferred first ---- */
+
+/* The most preferences that an agent meets which holds one more pod, -1: none does; can a pod there raise what agents meet? */
+static int orch_best_level(const orch_ground *g, const int32_t *want, const uint8_t *allowed, const orch_rules *r,
+                           int *raises)
+{
+    int best = -1;
+    *raises = 0;
+    for (int64_t row = 0;; row++) {
+        row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
+        if (row >= g->rows)
+            return best;
+        if (orch_rules_room(r, row, 1) == 0)
+            continue;
+        int lost, met = orch_meets(r, row, &lost);
+        if (met > best)
+            *raises = 0;
+        if (met >= best)
+            *raises |= orch_raises(r, row, g->policy);
+        best = met > best ? met : best;
+    }
+}
+
+static int64_t orch_fill_preferred(const orch_ground *g, const int32_t *want, const uint8_t *allowed, int64_t count,
+                                   int32_t *out, orch_rules *r)
+{
+    int64_t got = 0;
+    while (got < count) {
+        int raises, level = orch_best_level(g, want, allowed, r, &raises);
+        if (level < 0)
+            break;
+        orch_rule *keep = &r->rule[r->rules++];
+        keep->counter = r->preference[0].counter;
+        keep->operator_ = ORCH_LEVEL;
+        keep->limit = level;
+        keep->counted = 0;
+        int64_t more = orch_walk(g, want, allowed, raises ? 1 : count - got, out + got, r);
+        r->rules--;
+        if (more < 0)
+            return -1;
+        got += more;
     }
     return got;
 }
@@ -305,6 +352,8 @@ static int64_t orch_fill_ruled(const orch_ground *g, const int32_t *want, const 
         return orch_fill_even(g, want, allowed, count, out, r);
     if (r->path == ORCH_EACH)
         return orch_fill_each(g, want, allowed, count, out, r);
+    if (r->preferences > 0)
+        return orch_fill_preferred(g, want, allowed, count, out, r);
     return orch_walk(g, want, allowed, count, out, r);
 }
 

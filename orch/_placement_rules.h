@@ -7,13 +7,15 @@
 #define ORCH_PLACEMENT_RULES_H
 #include "_placement_kernel.h"
 
-#define ORCH_RULES_MOST 16 /* of one shape; as many counters may count its pods */
+#define ORCH_RULES_MOST 16    /* of one shape, and as many preferences */
+#define ORCH_COUNTERS_MOST 64 /* that count the pods of one shape */
 
 enum orch_operator {
     ORCH_MAX,   /* fewer than `limit` of the value: UNIQUE is 1 */
     ORCH_LEAST, /* a value that has the fewest; until `limit` values are in use, one that has none */
     ORCH_SAME,  /* a value that has some, or any while there is none anywhere */
-    ORCH_SOME   /* a value that has some */
+    ORCH_SOME,  /* a value that has some */
+    ORCH_LEVEL  /* not a user's: the agent meets at least `limit` preferences */
 };
 
 /* How the pods of a shape are placed under its rules. */
@@ -39,22 +41,55 @@ typedef struct {
     int32_t fewest;  /* LEAST: the count of the values that come next; -1: none may */
 } orch_rule;
 
+typedef struct {
+    orch_counter *counter;
+    int32_t near_;   /* is it met where the value has some, or where it has none? */
+    int32_t counted; /* are this shape's own pods counted by it? */
+    int32_t single;  /* has each value one agent at most? */
+} orch_preference;
+
 /* The rules of one shape, ready to be asked. */
 typedef struct {
-    int rules, counters, path, by_quota;
-    orch_rule rule[ORCH_RULES_MOST];
-    orch_counter *counter[ORCH_RULES_MOST];
+    int rules, counters, preferences, path, by_quota;
+    orch_rule rule[ORCH_RULES_MOST + 1]; /* one more while a walk keeps to a level */
+    orch_counter *counter[ORCH_COUNTERS_MOST];
+    orch_preference preference[ORCH_RULES_MOST];
     const orch_rule *least; /* the first LEAST: of several values the lowest code goes first */
     /* By quota: of each value of `least` how many more, its count before, where its agents are written and how many are. */
     int64_t *quota, *base, *start, *filled;
     int32_t *deal;
 } orch_rules;
 
+/* How many preferences an agent meets. lost: how many of them it does not any more with a pod of this shape. */
+static inline int orch_meets(const orch_rules *r, int64_t row, int *lost)
+{
+    int met = 0;
+    *lost = 0;
+    for (int i = 0; i < r->preferences; i++) {
+        const orch_preference *p = &r->preference[i];
+        int64_t code = p->counter->codes[row];
+        if (code < 0 || (p->counter->counts[code] > 0) != p->near_)
+            continue;
+        met++;
+        *lost += p->counted && !p->near_;
+    }
+    return met;
+}
+
+/* How many more pods fit onto an agent while it meets so many preferences, at most `cap`. */
+static inline int64_t orch_level_room(const orch_rules *r, int64_t row, int64_t cap, int32_t level)
+{
+    int lost, met = orch_meets(r, row, &lost);
+    return met < level ? 0 : met - lost >= level ? cap : cap > 1 ? 1 : cap;
+}
+
 /* How many more pods one of the rules lets onto an agent, at most `cap`. */
 static inline __attribute__((always_inline)) int64_t orch_rule_room(const orch_rules *r, const orch_rule *rule, int64_t row,
                                                                     int64_t cap)
 {
     const orch_counter *c = rule->counter;
+    if (rule->operator_ == ORCH_LEVEL)
+        return orch_level_room(r, row, cap, rule->limit);
     int64_t code = c->codes[row], most = cap;
     if (code < 0)
         return 0;
@@ -88,7 +123,7 @@ static inline uint32_t orch_rules_failed(const orch_rules *r, int64_t row)
 /* Whether one walk takes `count` pods to more than one in `part` agents, as their rules let but a few onto each. */
 static int orch_rules_bulk(const orch_rules *r, int64_t agents, int64_t count, int64_t part)
 {
-    for (int i = 0; i < r->rules && r->path == ORCH_WALK; i++) {
+    for (int i = 0; i < r->rules && r->path == ORCH_WALK && r->preferences == 0; i++) {
         const orch_rule *rule = &r->rule[i];
         if (rule->operator_ == ORCH_MAX && rule->counted && rule->limit > 0 && rule->counter->values >= agents / 3
             && count / rule->limit >= agents / part)

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 cdef extern from "_placement_rules.h" nogil:
     const int ORCH_RULES_MOST
+    const int ORCH_COUNTERS_MOST
     cdef enum orch_path:
         ORCH_WALK
         ORCH_EVEN
@@ -22,8 +23,12 @@ cdef extern from "_placement_rules.h" nogil:
     ctypedef struct orch_rule:
         orch_counter* counter
         int32_t operator_, limit, counted
+    ctypedef struct orch_preference:
+        orch_counter* counter
+        int32_t near_, counted, single
     ctypedef struct orch_rules:
-        int rules, counters, path, by_quota
+        int rules, counters, preferences, path, by_quota
+        orch_preference* preference
         orch_rule* rule
         orch_counter** counter
         const orch_rule* least
@@ -71,7 +76,7 @@ cdef extern from "_placement_ruled.h" nogil:
     int orch_undo(const orch_ground* g, const int32_t* want, orch_rules* r, const int32_t* agents, int64_t count)
 
 
-RULES_MOST = ORCH_RULES_MOST
+RULES_MOST, COUNTERS_MOST = ORCH_RULES_MOST, ORCH_COUNTERS_MOST
 OPERATOR_MAX, OPERATOR_LEAST, OPERATOR_SAME, OPERATOR_SOME = ORCH_MAX, ORCH_LEAST, ORCH_SAME, ORCH_SOME
 PATH_WALK, PATH_EVEN, PATH_EACH = ORCH_WALK, ORCH_EVEN, ORCH_EACH
 
@@ -81,7 +86,8 @@ cdef class RuleTable:
 
     codes int32[A, N]; attribute int32[C], the row of codes of each counter; counts int32[V] of all counters, changed in
     place, that of counter c from first[c] to first[c + 1]. Rules of shape s lie at rule_first[s] to rule_first[s + 1] of
-    rules int32[M, 4] (counter, operator, limit, counted); counters of its pods at counted_first[s] and on of counted int32.
+    rules int32[M, 4] (counter, operator, limit, counted); counters of its pods at counted_first[s] and on of counted int32;
+    its preferences at preferred_first[s] and on of preferred int32[Q, 4] (counter, near, counted, single).
     """
 
     cdef orch_counter* counter
@@ -89,8 +95,8 @@ cdef class RuleTable:
     cdef const int32_t[:, ::1] codes
     cdef int32_t[::1] counts
     cdef uint8_t[::1] offered
-    cdef const int64_t[::1] rule_first, counted_first
-    cdef const int32_t[:, ::1] rules
+    cdef const int64_t[::1] rule_first, counted_first, preferred_first
+    cdef const int32_t[:, ::1] rules, preferred
     cdef const int32_t[::1] counted
     cdef const uint8_t[::1] path
     cdef int64_t[:, ::1] scratch
@@ -105,12 +111,13 @@ cdef class RuleTable:
 
     def __init__(self, const int32_t[:, ::1] codes, const int32_t[::1] attribute, int32_t[::1] counts,
                  const int64_t[::1] first, const int64_t[::1] rule_first, const int32_t[:, ::1] rules,
-                 const int64_t[::1] counted_first, const int32_t[::1] counted, const uint8_t[::1] path):
+                 const int64_t[::1] counted_first, const int32_t[::1] counted, const int64_t[::1] preferred_first,
+                 const int32_t[:, ::1] preferred, const uint8_t[::1] path):
         cdef int64_t c, v, most = 0
         self.codes, self.counts = codes, counts
         self.offered = np.zeros(max(counts.shape[0], 1), np.uint8)
         self.rule_first, self.rules, self.counted_first, self.counted = rule_first, rules, counted_first, counted
-        self.path = path
+        self.preferred_first, self.preferred, self.path = preferred_first, preferred, path
         self.counters = attribute.shape[0]
         self.counter = <orch_counter*>calloc(self.counters + 1, sizeof(orch_counter))
         if self.counter == NULL:
@@ -137,11 +144,12 @@ cdef class RuleTable:
             self.counter[c].offered_for = -1
 
     cdef bint view(self, int32_t s, orch_rules* r) noexcept nogil:
-        """The rules of a shape. Whether there are any, or counters of its pods."""
+        """The rules of a shape. Whether there are any, or preferences, or counters of its pods."""
         cdef int64_t i, rules = self.rule_first[s + 1] - self.rule_first[s]
         cdef const int32_t* rule
         r.rules = <int>rules
         r.counters = <int>(self.counted_first[s + 1] - self.counted_first[s])
+        r.preferences = <int>(self.preferred_first[s + 1] - self.preferred_first[s])
         r.path = self.path[s]
         r.by_quota = 0
         r.least = NULL
@@ -155,10 +163,14 @@ cdef class RuleTable:
                 r.least = &r.rule[i]
         for i in range(r.counters):
             r.counter[i] = &self.counter[self.counted[self.counted_first[s] + i]]
+        for i in range(r.preferences):
+            rule = &self.preferred[self.preferred_first[s] + i, 0]
+            r.preference[i].counter = &self.counter[rule[0]]
+            r.preference[i].near_, r.preference[i].counted, r.preference[i].single = rule[1], rule[2], rule[3]
         r.quota, r.base = &self.scratch[0, 0], &self.scratch[1, 0]
         r.start, r.filled = &self.scratch[2, 0], &self.scratch[3, 0]
         r.deal = &self.deal[0]
-        return r.rules > 0 or r.counters > 0
+        return r.rules > 0 or r.counters > 0 or r.preferences > 0
 
     def uncount(self, const int32_t[::1] shape, const int32_t[::1] agent, const int64_t[::1] offset,
                 const int64_t[::1] placed):

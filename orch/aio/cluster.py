@@ -101,6 +101,9 @@ class Cluster:
         gang: int | None = None,
         priority: int | None = None,
         policy: str | None = None,
+        constraints: Sequence[Sequence[str]] | None = None,
+        preferences: Sequence[Sequence[str]] | None = None,
+        affinity: Sequence[Mapping[str, Any]] | None = None,
         attempts: int = 1,
         timeout: float | None = None,
         grace: float | None = None,
@@ -112,14 +115,16 @@ class Cluster:
         """Run a command to its end: `count` times, or once for each row of `each` (environment variables).
 
         cmd: a line for the shell; argv: a list of arguments instead. cpus in CPUs, mem and disk in MiB, timeout (of one
-        attempt) and grace in seconds. gang: start pods in blocks of this many, all or none. attempts: launches a pod
+        attempt) and grace in seconds. gang: start pods in blocks of this many, all or none. constraints,
+        preferences, affinity: where its pods may go and go first, as in `orch.Cluster.submit`. attempts: launches a pod
         gets before its failure stands. now: raise UnplaceableError if nothing of it can be placed now. key: submitting
         again with the same key gives the first job. Raises SpecError before anything is sent.
         """
         options = {
             "cmd": cmd, "argv": argv, "env": env, "cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus, "gang": gang,
-            "priority": priority, "policy": policy, "attempts": attempts, "timeout": timeout, "grace": grace, "user":
-            user, "labels": labels, "now": now,
+            "priority": priority, "policy": policy, "constraints": constraints, "preferences": preferences,
+            "affinity": affinity, "attempts": attempts, "timeout": timeout, "grace": grace, "user": user,
+            "labels": labels, "now": now,
         }  # fmt: skip
         return Job(self, await self._run(jobs.submit(self._wire, path, each, count, key, options)))
 

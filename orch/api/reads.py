@@ -22,10 +22,10 @@ from orch.model.ids import FRAMEWORK_SHIFT, framework_of, parse_instance_name
 from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
+from orch.placement.attributes import Agents
+from orch.placement.constraints import Limits
 from orch.services import constraints
 from orch.services import views as service_views
-from orch.services.attributes import Agents
-from orch.services.constraints import Limits
 from orch.services.machine import Services
 from orch.services.service import Service, Spec
 
@@ -145,6 +145,12 @@ def job_failures(host: Host, number: int, limit: int) -> tuple[list[dict[str, An
 def job_waiting(host: Host, number: int) -> list[dict[str, Any]]:
     """What waits of a job, by shape."""
     return batch_views.waiting(batch_of(host), number)
+
+
+def job_limits(host: Host, number: int) -> Limits:
+    """What a job asks of agents for one more pod, for `placement.explain`."""
+    columns = master_views.columns(master_of(host))
+    return batch_views.limits(batch_of(host), number, columns.attributes, columns.names)
 
 
 def has_started(job: dict[str, Any]) -> bool:
@@ -301,8 +307,10 @@ def port_sentence(host: Host, template: Template) -> str:
 
 
 def template_limits(host: Host, template: Template) -> Limits:
-    """As `service_limits`, for a spec that is not submitted."""
+    """As `service_limits` and `job_limits`, for a spec that is not submitted."""
     columns = master_views.columns(master_of(host))
+    if template.kind == "job":
+        return batch_views.template_limits(batch_of(host), template, Agents(columns.attributes, columns.names))
     unborn = Service(template.path, "", 1, template.instances, 0, 0, specs={1: Spec(1, 0, {}, {}, template)})
     agents = Agents(columns.attributes, columns.names)
     return constraints.limits(services_of(host).registry, [unborn], agents)

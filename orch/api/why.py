@@ -23,8 +23,8 @@ from orch.model.errors import UsageError
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.model.words import needs_sentence
+from orch.placement.constraints import Limits
 from orch.services import host_ports
-from orch.services.constraints import Limits
 
 TOLD_FAILURES = 3
 """Pods that ended badly and are told one by one."""
@@ -60,12 +60,13 @@ def of_thing(host: Host, identity: str) -> dict[str, Any]:
 def _of_job(host: Host, job: dict[str, Any], identity: Any = None) -> dict[str, Any]:
     identity = job["id"] if identity is None else identity
     shapes = reads.job_waiting(host, job["job"])
+    limits = reads.job_limits(host, job["job"])
     if not shapes:
-        found = _explained(host, identity, job["request"], max(job["gang"], 1))
+        found = _explained(host, identity, job["request"], max(job["gang"], 1), limits)
         sentence = _nothing_waits(f"job {job['job']}", job) + _failures(host, job["job"])
         return {**found, "waiting": None, "sentence": sentence}
     shape = shapes[0]
-    found = _explained(host, identity, shape["request"], shape["gang"], own=_hold_of(host, shape))
+    found = _explained(host, identity, shape["request"], shape["gang"], limits, own=_hold_of(host, shape))
     found["count"] = sum(one["count"] for one in shapes)
     if shape["sentence"]:
         return _needs(found, shape["sentence"])
@@ -108,7 +109,8 @@ def _of_instance(host: Host, row: dict[str, Any]) -> dict[str, Any]:
             found = _of_job(host, job, row["name"])
             last = f"; its last attempt ended: {row['note']}" if row["note"] else ""
             return {**found, "sentence": found["sentence"] + last}
-        found = _explained(host, row["name"], job["request"], max(job["gang"], 1))
+        limits = reads.job_limits(host, row["job"])
+        found = _explained(host, row["name"], job["request"], max(job["gang"], 1), limits)
     else:
         request = list(reads.service_template(host, row["path"]).request) if reads.service(host, row["path"]) else None
         found = _explained(host, row["name"], request, 1)

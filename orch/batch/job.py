@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from orch.model.messages import EMPTY_I64, I64
+from orch.placement.constraints import NO_TERMS, Terms
 
 
 @dataclass(slots=True)
@@ -15,8 +16,8 @@ class Job:
     """A submitted job. template: its number in the ledger's templates, -1 once the job has finished.
 
     request: what one pod takes, by resource column. needs: what its pods ask of an agent beyond plain processes.
-    body: the spec as it was sent, encoded. env_off int64[count + 1] or empty, env_blob: the pods' own environments,
-    dropped at the end.
+    terms: what they ask of where they lie. body: the spec as it was sent, encoded. env_off int64[count + 1] or empty,
+    env_blob: the pods' own environments, dropped at the end.
     """
 
     number: int
@@ -31,21 +32,24 @@ class Job:
     env_off: I64
     env_blob: bytes
     policy: str = ""
+    terms: Terms = NO_TERMS
 
     def drop_payload(self) -> None:
         """The job has ended: nothing of it will be launched again."""
         self.template = -1
+        self.terms = NO_TERMS
         self.env_off = EMPTY_I64
         self.env_blob = b""
 
     def to_list(self) -> list[Any]:
         """For a snapshot."""
-        return [getattr(self, field.name) for field in fields(self)]
+        return [*(getattr(self, field.name) for field in fields(self)[:-1]), self.terms.to_list()]
 
     @staticmethod
     def from_list(image: list[Any]) -> Job:
         """The job of `to_list`."""
         job = Job(*image)
+        job.terms = NO_TERMS if job.terms is NO_TERMS else Terms.from_list(image[-1])
         job.request, job.needs = tuple(job.request), tuple(job.needs)
         job.env_off = np.asarray(job.env_off, dtype=np.int64)
         return job

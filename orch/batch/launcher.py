@@ -14,6 +14,7 @@ from orch.batch.job import Job
 from orch.batch.ledger import Ledger
 from orch.batch.pending import Pending
 from orch.batch.queue import Key, Queue, Taken, joined
+from orch.batch.relations import CELLS, Relations, limits
 from orch.model.ids import parent_group
 from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.payload import empty, take_env
@@ -21,6 +22,8 @@ from orch.model.resources import R
 from orch.model.states import State
 from orch.placement import POLICIES
 from orch.placement import Demand as Asked
+from orch.placement.attributes import Agents
+from orch.placement.constraints import Limits
 from orch.placement.offered import Offered, most_pods, rows_by_group
 
 SLICE = 65_536
@@ -59,7 +62,9 @@ class Launcher:
         self._queues: dict[Key, Queue] = {}
         self._of_job: dict[int, list[Key]] = {}
         """The queues that a job is in."""
+        self._relations = Relations()
         self._offered = Offered()
+        self._agents: Agents | None = None
         self._in_flight: deque[InFlight] = deque()
         self._changed = True
         self._told: dict[Key, int] | None = None
@@ -69,22 +74,26 @@ class Launcher:
 
     def rebuild(self) -> None:
         """Start again from the ledger; nothing is on its way."""
-        self._pending, self._queues, self._of_job = {}, {}, {}
+        self._pending, self._queues, self._of_job, self._relations = {}, {}, {}, Relations()
         self._offered, self._in_flight = Offered(), deque()
         self._changed, self._told = True, None
         jobs = self._ledger.jobs
         for at, job in enumerate(self._ledger.by_number.values()):
+            if not jobs["finished_ms"][at]:
+                self._relations.add(job)
             if not jobs["finished_ms"][at] and not jobs["stopped"][at]:
                 states = self._ledger.pods["state"][self._ledger.rows(at)]
                 waiting = np.flatnonzero(states == State.SCHEDULED)
                 self._pending[job.number] = Pending.of(waiting, len(states), job.gang)
-                self._queue_up(job)
+        for number in self._pending:
+            self._queue_up(self._ledger.by_number[number])
 
     def add(self, number: int) -> None:
         """A job that was just submitted: all its pods wait."""
         job = self._ledger.by_number[number]
         count = int(self._ledger.jobs["count"][self._ledger.jobs.at(number)])
         self._pending[number] = Pending(count, job.gang)
+        self._apart(self._relations.add(job))
         self._queue_up(job)
 
     def put_back(self, number: int, indexes: I64) -> None:
@@ -103,6 +112,12 @@ class Launcher:
         for key in self._of_job.pop(number, []):
             self._set(key, number, 0)
         return waiting
+
+    def finished(self, number: int) -> None:
+        """All pods of a job have ended."""
+        if number in self._pending:
+            self.drop(number)
+        self._apart(self._relations.drop(number))
 
     def on_the_way(self) -> I64:
         """int64[k]: ids in accepts that the master has not answered."""
@@ -127,7 +142,7 @@ class Launcher:
             both = np.sort(np.concatenate([waiting, ours]), kind="stable")
             assert np.array_equal(both, scheduled), f"job {job.number}: not what is SCHEDULED waits"
             for size, pods in [] if job.needs else self._pending[job.number].rows():
-                key = (parent_group(job.path), job.request, size, job.priority, job.policy, int(jobs["timeout_ms"][at]))
+                key = self._key(job, size)
                 totals[key] = totals.get(key, 0) + pods
         assert totals == {key: queue.total for key, queue in self._queues.items()}, "queues do not add up"
         for queue in self._queues.values():
@@ -137,15 +152,25 @@ class Launcher:
         """Bring the queues in line with what waits of a job. A job that no agent can run is in none."""
         if job.needs:
             return
-        group = parent_group(job.path)
-        kind = job.priority, job.policy, int(self._ledger.jobs["timeout_ms"][self._ledger.jobs.at(job.number)])
-        rows = {(group, job.request, size, *kind): pods for size, pods in self._pending[job.number].rows()}
+        rows = {self._key(job, size): pods for size, pods in self._pending[job.number].rows()}
         for key in self._of_job.get(job.number, []):
             if key not in rows:
                 self._set(key, job.number, 0)
         for key, pods in rows.items():
             self._set(key, job.number, pods)
         self._of_job[job.number] = list(rows)
+
+    def _key(self, job: Job, size: int) -> Key:
+        alone = job.number if self._relations.alone(job) else 0
+        timeout_ms = int(self._ledger.jobs["timeout_ms"][self._ledger.jobs.at(job.number)])
+        return parent_group(job.path), job.request, size, job.priority, job.policy, timeout_ms, job.terms, alone
+
+    def _apart(self, paths: list[str]) -> None:
+        """Whether jobs at these paths have queues of their own has changed."""
+        for path in paths:
+            for number in self._ledger.by_path.get(path, []):
+                if number in self._pending:
+                    self._queue_up(self._ledger.by_number[number])
 
     def _set(self, key: Key, number: int, pods: int) -> None:
         queue = self._queues.get(key)
@@ -198,16 +223,19 @@ class Launcher:
             if len(offer.bands):
                 found, cut = _pressing(theirs, room, int(offer.bands[0]), left)
             else:
-                found, cut = self._match(theirs, room, left)
+                found, cut = self._match(theirs, offer, room, left, chosen)
             chosen += found
             left -= sum(len(share.agents) for share in found)
             more |= cut
         return self._accept_of(chosen, offer, more) if chosen else self._pass()
 
-    def _match(self, queues: list[Queue], headroom: I64, most: int) -> tuple[list[Chosen], bool]:
+    def _match(
+        self, queues: list[Queue], offer: OfferBatch, headroom: I64, most: int, before: list[Chosen]
+    ) -> tuple[list[Chosen], bool]:
         """What is placed of these queues, about `most` pods; whether that ended it, and more might fit.
 
-        In the very order in which one match would try them all: those before the slice's end first.
+        before: what was chosen of this offer already. In the very order in which one match would try them all: those
+        before the slice's end first.
         """
         cluster = self._offered.cluster
         assert cluster is not None
@@ -219,9 +247,11 @@ class Launcher:
         order = cluster.order(requests, Asked.of(np.arange(len(queues), dtype=np.int32), counts, gangs, priorities))
         found: list[Chosen] = []
         while len(order) and most > 0:
-            rows, last, cut = _first_of(order, counts, gangs, most)
-            asked = Asked.of(rows, cut, gangs[rows], priorities[rows], policies[rows])
-            match = cluster.match(requests, asked, headroom=headroom)
+            rows, last, cut = _first_of(self._within_cells(order, queues, len(offer.names)), counts, gangs, most)
+            rules, allowed = self._limits([queues[row] for row in rows.tolist()], offer, [*before, *found])
+            shapes = np.arange(len(rows), dtype=np.int32)
+            asked = Asked.of(shapes, cut, gangs[rows], priorities[rows], policies[rows])
+            match = cluster.match(requests[rows], asked, allowed=allowed, headroom=headroom, rules=rules)
             placed = np.zeros(len(queues), dtype=np.int64)
             placed[rows] = match.placed
             found += [
@@ -234,6 +264,34 @@ class Launcher:
             if placed[last] < counts[last] and placed[last] == cut[rows == last][0]:
                 return found, True
         return found, len(order) > 0
+
+    def _within_cells(self, order: I64, queues: list[Queue], agents: int) -> I64:
+        """The first of `order` that one match may take, as what they count must stay within bounds; at least one."""
+        if not any(queue.terms or queue.alone for queue in queues):
+            return order
+        cells = [
+            self._relations.cells(self._ledger.by_number.get(queue.alone), queue.terms, agents)
+            for queue in (queues[row] for row in order.tolist())
+        ]
+        return order[: max(int(np.searchsorted(np.cumsum(cells), CELLS, side="right")), 1)]
+
+    def _limits(self, queues: list[Queue], offer: OfferBatch, coming: list[Chosen]) -> Limits:
+        """What a match of these queues must keep to. coming: what was chosen of this offer already."""
+        if not any(queue.terms or queue.alone for queue in queues):
+            return None, None
+        self._agents = Agents.of(offer.attributes, offer.names, self._agents)
+        flying: dict[int, list[I64]] = {}
+        for share in coming:
+            flying.setdefault(share.queue.alone, []).append(share.agents.astype(np.int64))
+        for flight in self._in_flight:
+            start = 0
+            for part in flight.parts:
+                stop = start + len(part.indexes)
+                agents = flight.agents[start:stop]
+                flying.setdefault(part.job, []).append(agents[agents >= 0].astype(np.int64))
+                start = stop
+        rows = [(queue.terms, queue.alone) for queue in queues]
+        return limits(self._ledger, rows, self._agents, lambda number: flying.get(number, []), self._relations.pointing)
 
     def _accept_of(self, chosen: list[Chosen], offer: OfferBatch, more: bool) -> Accept:
         sizes = np.array([len(share.agents) for share in chosen], dtype=np.int64)
@@ -345,10 +403,12 @@ def _durations(queues: list[Queue]) -> I64:
 def _pressing(queues: list[Queue], room: I64, least: int, most: int) -> tuple[list[Chosen], bool]:
     """What of these queues is to take the place of others, about `most` pods; whether that ended it.
 
-    Of a priority of `least` or more, the highest first. room: what the group may take.
+    Of a priority of `least` or more, the highest first. room: what the group may take. Whose agents matter has to wait
+    for room of its own: the master chooses where places cost least, and knows of no terms.
     """
     asking: list[Chosen] = []
-    for queue in sorted((one for one in queues if one.priority >= least), key=lambda one: -one.priority):
+    able = [one for one in queues if one.priority >= least and not (one.terms or one.alone)]
+    for queue in sorted(able, key=lambda one: -one.priority):
         if most <= 0:
             return asking, True
         pods = min(queue.total, max(most, queue.gang) // queue.gang * queue.gang)

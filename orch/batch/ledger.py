@@ -22,6 +22,7 @@ from orch.model.columns import as_slice
 from orch.model.messages import I32, I64, U8
 from orch.model.reasons import NO_EXIT_CODE, Reason
 from orch.model.states import FIRST_TERMINAL, State
+from orch.placement.constraints import Terms
 
 GAP_ROWS = 65_536
 """Rows of forgotten jobs are closed up once there are more than this, and more than rows in use."""
@@ -74,6 +75,7 @@ class Ledger:
             env_off=np.asarray(fact.env_off, dtype=np.int64),
             env_blob=fact.env_blob,
             policy=template.get("policy", ""),
+            terms=Terms.from_wire(template),
         )
         self.by_path.setdefault(fact.path, []).append(fact.job)
         self.jobs.add(
@@ -184,6 +186,13 @@ class Ledger:
         """The rows of the job at a position."""
         first = int(self.jobs["row"][at])
         return slice(first, first + int(self.jobs["count"][at]))
+
+    def agents_of(self, number: int) -> I32:
+        """int32[k]: for each pod of a job that was launched and has not ended, the row of its agent."""
+        rows = self.rows(self.jobs.at(number))
+        states = self.pods["state"][rows]
+        agents: I32 = self.pods["agent"][rows][(states > State.SCHEDULED) & (states < FIRST_TERMINAL)]
+        return agents
 
     def ids_in(self, at: int, mask: Any) -> I64:
         """Ids of the job's pods where `mask` bool[count] is True."""

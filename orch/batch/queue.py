@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from orch.model.messages import I64
+from orch.placement.constraints import Terms
 
-Key = tuple[str, tuple[int, ...], int, int, str, int]
-"""(group, request, pods that start together, priority, policy, ms that a pod runs at most)."""
+Key = tuple[str, tuple[int, ...], int, int, str, int, Terms, int]
+"""(group, request, pods that start together, priority, policy, ms that a pod may run, terms, the only job or 0)."""
 
 
 @dataclass(slots=True)
 class Queue:
-    """Jobs by number, the oldest first, with how many of their pods wait here."""
+    """Jobs by number, the oldest first, with how many of their pods wait here.
+
+    alone: a job of whose pods it matters where they lie has queues of its own; 0 for any jobs.
+    """
 
     group: str
     request: tuple[int, ...]
@@ -23,6 +27,8 @@ class Queue:
     priority: int
     policy: str
     timeout_ms: int
+    terms: Terms
+    alone: int
     jobs: list[int] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
     total: int = 0

@@ -30,6 +30,7 @@ from orch.model.specs.limits import ATTEMPTS, COLUMN, GANG
 from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import number_of
+from orch.placement.constraints import Terms, too_many
 
 if TYPE_CHECKING:
     from orch.batch.machine import Batch
@@ -176,8 +177,7 @@ def finish_jobs(machine: Batch, now_ms: int, ids: I64) -> None:
     for number in jobs["number"][done].tolist():
         machine.emit(facts.JobFinished(at_ms=now_ms, job=number))
         machine.story_book.note(now_ms, "finished", f"job {number}")
-        if number in machine.launcher:
-            machine.launcher.drop(number)
+        machine.launcher.finished(number)
     _forget_oldest(machine, now_ms)
 
 
@@ -225,6 +225,8 @@ def _refusal(machine: Batch, event: SubmitJob) -> OrchError | None:
     except (ValueError, TypeError, AttributeError) as error:
         return SpecError(f"the job's template can't be read: {error}")
     problems = _count_problems(event) + _env_problems(event) + _request_problems(event.template)
+    crowded = too_many(Terms.from_wire(event.template))
+    problems += [_problem("/constraints", crowded)] if crowded else []
     if problems:
         sentence = "; ".join(f"{problem['path']}: {problem['errors'][0]}" for problem in problems)
         return SpecError(f'job "{path}": {sentence}', details=problems)

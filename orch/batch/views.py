@@ -5,20 +5,26 @@ Times are ms since 1970. Agents are rows of the master's table. Instances of job
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orch.batch import relations
 from orch.batch.job import Job
 from orch.batch.machine import Batch
 from orch.model.codec import decode
 from orch.model.ids import instance_name, parent_group
 from orch.model.messages import I16, I32, I64, U8
 from orch.model.reasons import NO_EXIT_CODE, Reason
+from orch.model.specs.template import Template
 from orch.model.states import FIRST_TERMINAL, State
 from orch.model.words import needs_sentence
+from orch.placement.attributes import Agents
+from orch.placement.constraints import Limits
 
 PAGE_MOST = 10_000
 
@@ -190,6 +196,24 @@ def waiting(machine: Batch, number: int) -> list[dict[str, Any]]:
         _shape(job, size, int(np.count_nonzero(of_each == size)), int(indexes[of_each == size][0]))
         for size in np.unique(of_each)[::-1].tolist()
     ]
+
+
+def limits(machine: Batch, number: int, attributes: Sequence[dict[str, str]], names: Sequence[str]) -> Limits:
+    """(rules, uint8[1, N]) of what a job asks of agents, for `placement.explain` of one more pod: its shape is 0.
+
+    What is on its way to the master is not counted. None and None where nothing is asked, or there is no such job.
+    """
+    job = machine.ledger.by_number.get(number)
+    if job is None:
+        return None, None
+    at = partial(relations.pointing, machine.ledger)
+    rows = [(job.terms, number)]
+    return relations.limits(machine.ledger, rows, Agents(attributes, names), relations.nothing_flies, at)
+
+
+def template_limits(machine: Batch, template: Template, agents: Agents) -> Limits:
+    """As `limits`, for a job that is not submitted."""
+    return relations.unborn_limits(machine.ledger, template, agents)
 
 
 def _shape(job: Job, gang: int, count: int, first: int) -> dict[str, Any]:

@@ -102,6 +102,9 @@ def submit(
     gang: int = 0,
     priority: int = 0,
     policy: Policy | None = None,
+    constraint: Annotated[list[str] | None, Parameter(negative="")] = None,
+    prefer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    affinity: Annotated[list[str] | None, Parameter(negative="")] = None,
     timeout: float = 0,
     user: str | None = None,
     wait: bool = False,
@@ -145,6 +148,14 @@ def submit(
         Higher goes first.
     policy
         How agents are chosen: the fullest that has room, the first, or the emptiest; without it as the cluster does.
+    constraint
+        ATTRIBUTE:OPERATOR or ATTRIBUTE:OPERATOR:VALUE, with UNIQUE, MAX_PER, GROUP_BY, CLUSTER, LIKE, UNLIKE or IS; may
+        be repeated, as in: --constraint hostname:UNIQUE --constraint '@zone:LIKE:eu-.*'
+    prefer
+        The same with LIKE, UNLIKE or IS: agents that match come first, others when those are full.
+    affinity
+        near:ATTRIBUTE or apart:ATTRIBUTE, from its own pods, or near:ATTRIBUTE:PATH, from those of another job; with
+        prefer-near or prefer-apart agents that match only come first.
     timeout
         Seconds that one attempt may run; 0 for no limit.
     user
@@ -165,7 +176,9 @@ def submit(
     with common.connect() as cluster:
         job = cluster.submit(
             name, count=n, cpus=cpus, mem=mem, disk=disk, gpus=gpus, env=pairs, attempts=attempts,
-            gang=gang, priority=priority, policy=policy, timeout=timeout or None, user=user, key=key, now=now, **what,
+            gang=gang, priority=priority, policy=policy, constraints=_triples("--constraint", constraint),
+            preferences=_triples("--prefer", prefer), affinity=_affinity(affinity), timeout=timeout or None, user=user,
+            key=key, now=now, **what,
         )  # fmt: skip
         _say_if_never(job)
         if wait:
@@ -256,6 +269,31 @@ def _pairs(texts: list[str]) -> dict[str, str]:
             raise UsageError(f"--env {text!r} is not NAME=VALUE; write, for example, --env LEVEL=3")
         pairs[key] = value
     return pairs
+
+
+def _triples(option: str, texts: list[str] | None) -> list[list[str]] | None:
+    """ATTRIBUTE:OPERATOR[:VALUE]; a value may hold colons."""
+    for text in texts or []:
+        if ":" not in text:
+            raise UsageError(
+                f"{option} {text!r} is not ATTRIBUTE:OPERATOR; write, for example, {option} rack:LIKE:r[12]"
+            )
+    return [text.split(":", 2) for text in texts] if texts else None
+
+
+def _affinity(texts: list[str] | None) -> list[dict[str, Any]] | None:
+    found = []
+    for text in texts or []:
+        operator, colon, rest = text.partition(":")
+        on, _, to = rest.partition(":")
+        if not colon or not on:
+            raise UsageError(
+                f"--affinity {text!r} is not near:ATTRIBUTE; write, for example, --affinity apart:hostname"
+            )
+        required = not operator.startswith("prefer-")
+        one = {"operator": operator.removeprefix("prefer-"), "on": on, "required": required}
+        found.append({**one, "to": to} if to else one)
+    return found or None
 
 
 def _body(file: str) -> dict[str, Any]:

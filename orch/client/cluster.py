@@ -100,6 +100,9 @@ class Cluster:
         gang: int | None = None,
         priority: int | None = None,
         policy: str | None = None,
+        constraints: Sequence[Sequence[str]] | None = None,
+        preferences: Sequence[Sequence[str]] | None = None,
+        affinity: Sequence[Mapping[str, Any]] | None = None,
         attempts: int = 1,
         timeout: float | None = None,
         grace: float | None = None,
@@ -112,14 +115,17 @@ class Cluster:
 
         cmd: a line for the shell; argv: a list of arguments instead. cpus in CPUs, mem and disk in MiB, timeout (of one
         attempt) and grace in seconds. gang: start pods in blocks of this many, all or none. policy: "best-fit",
-        "first-fit" or "spread" instead of the cluster's. attempts: launches a pod gets before its failure stands. now:
-        raise UnplaceableError if nothing of it can be placed now. key: submitting again with the same key gives the
-        first job. Raises SpecError before anything is sent.
+        "first-fit" or "spread" instead of the cluster's. constraints: such as ("hostname", "UNIQUE"); preferences, such
+        as ("disk", "LIKE", "ssd.*"): those agents first; affinity: such as {"to": "/team/db", "on": "@zone",
+        "operator": "near"} (or "apart"; "required": False where it is only preferred). attempts: launches a pod gets
+        before its failure stands. now: raise UnplaceableError if nothing of it can be placed now. key: submitting again
+        with the same key gives the first job. Raises SpecError before anything is sent.
         """
         options = {
             "cmd": cmd, "argv": argv, "env": env, "cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus, "gang": gang,
-            "priority": priority, "policy": policy, "attempts": attempts, "timeout": timeout, "grace": grace, "user":
-            user, "labels": labels, "now": now,
+            "priority": priority, "policy": policy, "constraints": constraints, "preferences": preferences,
+            "affinity": affinity, "attempts": attempts, "timeout": timeout, "grace": grace, "user": user,
+            "labels": labels, "now": now,
         }  # fmt: skip
         return Job(self, self._run(jobs.submit(self._wire, path, each, count, key, options)))
 

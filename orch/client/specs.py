@@ -252,7 +252,9 @@ class Pod:
 
     path: its id, such as "/demo/web". instances: copies to keep, if `cluster.run` does not say otherwise.
     env, user: for all containers, unless they say otherwise. volumes: names, or `Volume`s. constraints: such as
-    ("hostname", "UNIQUE") or ("rack", "LIKE", "r[12]"). drain: seconds between the announcement of a stop and SIGTERM.
+    ("hostname", "UNIQUE") or ("rack", "LIKE", "r[12]"). preferences: of these agents come first, such as
+    ("disk", "IS", "ssd"). affinity: such as {"to": "/team/db", "on": "@zone", "operator": "near"}. drain: seconds
+    between the announcement of a stop and SIGTERM.
     Raises SpecError with every fault and its path.
     """
 
@@ -264,6 +266,8 @@ class Pod:
     labels: Mapping[str, str] = field(default_factory=dict)
     volumes: Sequence[str | Volume] = ()
     constraints: Sequence[Sequence[str]] = ()
+    preferences: Sequence[Sequence[str]] = ()
+    affinity: Sequence[Mapping[str, Any]] = ()
     priority: int | None = None
     policy: str | None = None
     role: str | None = None
@@ -277,7 +281,11 @@ class Pod:
 
     def to_body(self) -> dict[str, Any]:
         """The pod on the wire: what `POST /v2/pods` takes."""
-        rules = [_constraint(rule) for rule in self.constraints]
+        placement = _given(
+            constraints=[_constraint(rule) for rule in self.constraints],
+            preferences=[_constraint(rule) for rule in self.preferences],
+            affinity=[_plain(one) for one in self.affinity],
+        )
         volumes = [Volume(volume) if isinstance(volume, str) else volume for volume in self.volumes]
         return {
             "id": self.path,
@@ -288,7 +296,7 @@ class Pod:
                 user=self.user,
                 labels=_plain(self.labels),
                 volumes=_bodies(volumes),
-                scheduling=_given(placement=_given(constraints=rules)),
+                scheduling=_given(placement=placement),
                 priority=self.priority,
                 policy=self.policy,
                 role=self.role,

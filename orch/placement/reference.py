@@ -92,12 +92,13 @@ def rank(policy: str, agents: Agents, agent: int, largest: Row) -> int:
 
 def place_one(policy: str, agents: Agents, asked: Asked, largest: Row) -> int:
     """The agent of one pod, charged and counted; -1 where none holds it."""
-    best, best_rank = -1, (0, 0)
+    best, best_rank = -1, (0, 0, 0)
     offered = asked.offered(agents)
     for agent in offered:
         if not holds(agents.free[agent], asked.request) or asked.rules.broken(asked.shape, agent, offered):
             continue
-        this = asked.rules.turn(asked.shape, agent), rank(policy, agents, agent, largest)
+        met = asked.rules.met(asked.shape, agent)
+        this = -met, asked.rules.turn(asked.shape, agent), rank(policy, agents, agent, largest)
         if best < 0 or this < best_rank:
             best, best_rank = agent, this
     if best >= 0:

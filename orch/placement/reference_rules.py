@@ -24,13 +24,22 @@ class Rule:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """counter: which one; near: met where it has some, else where it has none."""
+
+    counter: int
+    near: bool
+
+
 @dataclass(slots=True)
 class RuleBook:
-    """counted: for each shape the counters of its pods. rules: for each shape."""
+    """counted: for each shape the counters of its pods. rules, preferences: for each shape."""
 
     counters: list[Counter] = field(default_factory=list)
     counted: list[list[int]] = field(default_factory=list)
     rules: list[list[Rule]] = field(default_factory=list)
+    preferences: list[list[Preference]] = field(default_factory=list)
 
     def names(self, shape: int) -> list[str]:
         """Of the shape's rules."""
@@ -48,12 +57,24 @@ class RuleBook:
         rules = self.rules[shape] if self.rules else []
         return [i for i, rule in enumerate(rules) if not allows(rule, self.counters[rule.counter], agent, offered)]
 
+    def met(self, shape: int, agent: int) -> int:
+        """How many of the shape's preferences an agent meets."""
+        return sum(_meets(one, self.counters[one.counter], agent) for one in self._preferred(shape))
+
+    def _preferred(self, shape: int) -> list[Preference]:
+        return self.preferences[shape] if self.preferences else []
+
     def turn(self, shape: int, agent: int) -> int:
         """Among values that LEAST allows the lowest goes first."""
         for rule in self.rules[shape] if self.rules else []:
             if rule.operator == "LEAST":
                 return self.counters[rule.counter].codes[agent]
         return 0
+
+
+def _meets(one: Preference, counter: Counter, agent: int) -> bool:
+    code = counter.codes[agent]
+    return code >= 0 and (counter.counts[code] > 0) == one.near
 
 
 def allows(rule: Rule, counter: Counter, agent: int, offered: Sequence[int]) -> bool:

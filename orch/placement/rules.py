@@ -10,8 +10,13 @@ A counter says how many pods lie on each value of an attribute. A rule of a shap
 - SAME: a value that has some, or any while none has (CLUSTER).
 - SOME: a value that has some (affinity to what is counted).
 
-An agent without the attribute (code -1) fails every rule. What does not depend on other pods (LIKE, UNLIKE, IS) is a
-mask.
+Preferences rule nothing out: agents that meet more of them come first, and the policy chooses among equals.
+
+- near: a value that has some. What does not depend on other pods is a counter of an attribute with two values.
+- apart: a value that has none.
+
+An agent without the attribute (code -1) fails every rule, and meets no preference. What does not depend on other pods
+(LIKE, UNLIKE, IS) is a mask.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ OPERATORS: dict[str, int] = {
     "SAME": kernel.OPERATOR_SAME, "SOME": kernel.OPERATOR_SOME,
 }  # fmt: skip
 RULES_MOST: int = kernel.RULES_MOST
-"""Of one shape; as many counters may count its pods."""
+"""Of one shape; it may have as many preferences."""
+COUNTERS_MOST: int = kernel.COUNTERS_MOST
+"""That count the pods of one shape."""
 INT32_MOST = 2**31 - 1
 
 
@@ -45,6 +52,14 @@ class Rule:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One preference of a shape: values of a counter that have some pods (near), or none (apart)."""
+
+    counter: int
+    near: bool
+
+
 class Rules:
     """Counters over the attributes of N agents, and the rules of S shapes. Matches count in it what they place."""
 
@@ -55,6 +70,7 @@ class Rules:
         self._attribute: list[int] = []
         self._counts: list[Int32] = []
         self._rules: list[list[Rule]] = [[] for _ in range(shapes)]
+        self._preferences: list[list[Preference]] = [[] for _ in range(shapes)]
         self._counted: list[list[int]] = [[] for _ in range(shapes)]
         self._table: kernel.RuleTable | None = None
         self._most = 0  # while there is a table, no counter is above this
@@ -94,7 +110,7 @@ class Rules:
         self._within("shape", shape, self.shapes)
         self._within("counter", counter, len(self._counts))
         if counter not in self._counted[shape]:
-            self._few(self._counted[shape], shape, "counters")
+            self._few(self._counted[shape], shape, "counters", COUNTERS_MOST)
             self._counted[shape].append(counter)
         self._table = None
 
@@ -108,6 +124,14 @@ class Rules:
             raise ShapeError(f"limit is {limit}, and must be 0 or more and fit int32")
         self._few(self._rules[shape], shape, "rules")
         self._rules[shape].append(Rule(counter, operator, limit, name or f"{operator} {limit} of counter {counter}"))
+        self._table = None
+
+    def prefer(self, shape: int, counter: int, near: bool) -> None:
+        """One more preference of a shape. Raises ShapeError."""
+        self._within("shape", shape, self.shapes)
+        self._within("counter", counter, len(self._counts))
+        self._few(self._preferences[shape], shape, "preferences")
+        self._preferences[shape].append(Preference(counter, near))
         self._table = None
 
     def names(self, shape: int) -> list[str]:
@@ -163,8 +187,24 @@ class Rules:
             np.array(rules, np.int32).reshape(-1, 4),
             _offsets([len(of) for of in self._counted]),
             np.array([counter for of in self._counted for counter in of], np.int32),
+            _offsets([len(of) for of in self._preferences]),
+            self._preferred(),
             np.array([self._path(shape, refined) for shape in range(self.shapes)], np.uint8),
         )
+
+    def _preferred(self) -> Int32:
+        """int32[Q, 4]: the counter of each preference, near or apart, whether it counts the shape's pods, and whether
+        each value of its attribute has one agent at most."""
+        single: dict[int, bool] = {}
+        rows = []
+        for shape, preferences in enumerate(self._preferences):
+            for one in preferences:
+                attribute = self._attribute[one.counter]
+                if attribute not in single:
+                    codes = self._codes[attribute]
+                    single[attribute] = bool(np.bincount(codes[codes >= 0]).max(initial=0) <= 1)
+                rows.append((one.counter, one.near, one.counter in self._counted[shape], single[attribute]))
+        return np.array(rows, np.int32).reshape(-1, 4)
 
     def _path(self, shape: int, refined: dict[tuple[int, int], bool]) -> int:
         """How the kernel places a shape's pods: EVEN where each value of its one LEAST can be filled by itself."""
@@ -172,7 +212,7 @@ class Rules:
         least = [rule for rule in rules if rule.operator == "LEAST"]
         if not least:
             return kernel.PATH_WALK
-        if len(least) > 1 or least[0].counter not in self._counted[shape]:
+        if len(least) > 1 or least[0].counter not in self._counted[shape] or self._preferences[shape]:
             return kernel.PATH_EACH
         values = self._attribute[least[0].counter]
         for rule in rules:
@@ -198,9 +238,9 @@ class Rules:
         if not 0 <= number < count:
             raise ShapeError(f"{name} is {number}, and there are {count}")
 
-    def _few(self, have: list[Any], shape: int, what: str) -> None:
-        if len(have) == RULES_MOST:
-            raise ShapeError(f"shape {shape} has {RULES_MOST} {what} already, and that is the most")
+    def _few(self, have: list[Any], shape: int, what: str, most: int = RULES_MOST) -> None:
+        if len(have) == most:
+            raise ShapeError(f"shape {shape} has {most} {what} already, and that is the most")
 
 
 def _offsets(lengths: list[int]) -> Int64:

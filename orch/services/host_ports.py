@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orch.model.specs.template import Template
-from orch.services.attributes import Agents
+from orch.placement.attributes import Agents
 
 Range = tuple[int, int]
 

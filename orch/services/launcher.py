@@ -16,9 +16,9 @@ from orch.model.payload import empty
 from orch.model.resources import R
 from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
+from orch.placement.attributes import Agents
 from orch.placement.offered import Offered, most_pods, rows_by_group
 from orch.services import constraints, host_ports
-from orch.services.attributes import Agents
 from orch.services.registry import Registry
 from orch.services.service import Service
 
@@ -284,7 +284,7 @@ def _batches(services: list[Service], agents: int) -> list[list[Service]]:
     cells = 0
     for service in sorted(services, key=lambda one: -one.spec.template.priority):
         own = host_ports.of(service.spec.template)
-        more = constraints.counts(service) * agents
+        more = constraints.counters(service) * agents
         if not batches or cells + more > CELLS or not ports.isdisjoint(own):
             batches.append([])
             ports, cells = set(), 0

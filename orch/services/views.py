@@ -13,9 +13,9 @@ from orch.model.reasons import NO_EXIT_CODE, SENTENCES, Reason
 from orch.model.specs.template import Template
 from orch.model.states import State
 from orch.model.words import needs_sentence
+from orch.placement.attributes import Agents
+from orch.placement.constraints import Limits
 from orch.services import constraints, host_ports, planner
-from orch.services.attributes import Agents
-from orch.services.constraints import Limits
 from orch.services.machine import Services
 from orch.services.service import Instance, Service
 

@@ -76,6 +76,28 @@ def test_who_took_whose_place(tmp_path: Path) -> None:
         assert "demo_high.j2.0, of a higher priority, takes its place" in [note["why"] for note in story]
 
 
+def test_each_constraint_of_a_job_is_named(world: World) -> None:
+    job = world.cluster.submit(
+        "/demo/job", cmd="sleep 100", cpus=0.1, mem=16, count=3, constraints=[("hostname", "UNIQUE")],
+        affinity=[{"to": "/demo/none", "operator": "apart", "on": "hostname"}],
+    )  # fmt: skip
+    found = why(world, job.number)
+    assert found["ruled_out"] == [{"predicate": "constraint:hostname UNIQUE", "agents": 2}]
+    assert found["count"] == 2 and found["waiting"] == "resources", "both agents are on one host"
+    assert why(world, "demo_job.j1.2")["ruled_out"] == found["ruled_out"]
+
+
+def test_what_a_job_asks_of_agents_counts_for_now_too(world: World) -> None:
+    with pytest.raises(orch.UnplaceableError, match="do not match its constraints") as caught:
+        world.cluster.submit("/demo/job", cmd="true", cpus=0.1, constraints=[("hostname", "IS", "none")], now=True)
+    assert caught.value.why["ruled_out"] == [{"predicate": "constraint", "agents": 2}]
+    near = [{"to": "/demo/none", "operator": "near"}]
+    with pytest.raises(orch.UnplaceableError):
+        world.cluster.submit("/demo/job", cmd="true", cpus=0.1, affinity=near, now=True)
+    world.cluster.submit("/demo/none", cmd="sleep 100", cpus=0.1)
+    world.cluster.submit("/demo/job", cmd="true", cpus=0.1, affinity=near, now=True).wait(10)
+
+
 def test_a_gang_that_waits_for_room_for_all(tmp_path: Path) -> None:
     with World(tmp_path, agents=2, total=SMALL) as world:
         job = world.cluster.submit("/demo/gang", cmd="true", cpus=2, mem=10, count=3, gang=3)

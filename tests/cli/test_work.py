@@ -13,6 +13,17 @@ from orch.client.job import Job
 pytestmark = pytest.mark.usefixtures("world")
 
 
+def test_submit_says_where_pods_may_go(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = ["--constraint", "hostname:UNIQUE", "--constraint", "hostname:LIKE:.+:?.*", "--prefer", "disk:IS:ssd"]
+    more = ["--affinity", "apart:hostname:/demo/none", "--affinity", "prefer-near:@zone"]
+    assert run(["submit", *asked, *more, "--", "true"]) == 0
+    assert run(["submit", "--constraint", "hostname", "--", "true"]) == 2
+    assert run(["submit", "--affinity", "apart", "--", "true"]) == 2
+    assert run(["submit", "--affinity", "beside:hostname", "--", "true"]) == 2
+    assert run(["submit", "--now", "--constraint", "hostname:IS:none", "--", "true"]) == 6
+    assert "near:ATTRIBUTE" in capsys.readouterr().err
+
+
 def test_submit_waits_and_fails_where_a_pod_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["submit", "-n", "3", "--wait", "--", "true"]) == 0
     assert run(["submit", "--wait", "--", "exit 3"]) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orch import _placement as kernel
-from orch.placement.reference_rules import Counter, Rule, RuleBook
+from orch.placement.reference_rules import Counter, Preference, Rule, RuleBook
 from tests.placement.cases import Case
 from tests.placement.test_rules import Ruled, check
 
@@ -23,9 +23,9 @@ def agents(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def book(draw: np.random.Generator, count: int, shapes: int) -> RuleBook:
-    """Mostly at most one or two pods of a shape on an agent, or in a zone; some shapes without rules, some by zones."""
+    """Mostly at most one or two pods of a shape on an agent, or in a zone; some without, some with preferences."""
     hosts, zones = list(range(count)), (np.arange(count) % 5).tolist()
-    counters, counted, rules = [Counter(zones, [0] * 5)], [], []
+    counters, counted, rules, preferences = [Counter(zones, [0] * 5)], [], [], []
     for _ in range(shapes):
         counters.append(Counter(hosts, draw.choice([0, 0, 0, 1], count).tolist()))
         own = len(counters) - 1
@@ -36,7 +36,8 @@ def book(draw: np.random.Generator, count: int, shapes: int) -> RuleBook:
             "zone": [Rule(0, "LEAST", 0, "zone")], "none": [], "other": [Rule(own, "MAX", 1, "other")],
         }  # fmt: skip
         rules.append(by_kind[str(kind)])
-    return RuleBook(counters, counted, rules)
+        preferences.append([Preference(own, bool(draw.random() < 0.5))] if draw.random() < 0.2 else [])
+    return RuleBook(counters, counted, rules, preferences)
 
 
 def many(draw: np.random.Generator) -> Ruled:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orch.placement import Change, Cluster, Demand, Match, Reason, Rules, ShapeError, reference
-from orch.placement.reference_rules import Counter, Rule, RuleBook
+from orch.placement.reference_rules import Counter, Preference, Rule, RuleBook
 from tests.placement.cases import INT32_MOST, Case, cases
 
 UNIT = [1000, 1024, 4096, 1000, 10]
@@ -37,6 +37,8 @@ class Ruled:
                 rules.count(shape, counter_number)
             for rule in self.book.rules[shape]:
                 rules.rule(shape, rule.counter, rule.operator, rule.limit, rule.name)
+            for one in self.book.preferences[shape]:
+                rules.prefer(shape, one.counter, one.near)
         return rules
 
     def held_columns(self) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +80,7 @@ def ruled(draw: st.DrawFn, most_agents: int = 7, most_pods: int = 9) -> Ruled:
     case.usable = [draw(st.sampled_from([flag, flag, 2])) if flag else flag for flag in case.usable]
     found = counters(draw, len(case.free))
     numbers = st.integers(0, len(found) - 1)
-    counted, rules = [], []
+    counted, rules, preferences = [], [], []
     for _ in case.requests:
         counted.append(sorted(draw(st.sets(numbers, max_size=len(found)))))
         of_shape = []
@@ -87,11 +89,13 @@ def ruled(draw: st.DrawFn, most_agents: int = 7, most_pods: int = 9) -> Ruled:
             limit = draw(st.integers(0, 4)) if operator in ("MAX", "LEAST") else 0
             of_shape.append(Rule(draw(numbers), operator, limit, f"{place} {operator}"))
         rules.append(of_shape)
+        wants = st.lists(st.builds(Preference, numbers, st.booleans()), max_size=3)
+        preferences.append(draw(st.one_of(st.just([]), wants)))
     held = {}
     if case.free and draw(st.booleans()):
         amounts = st.lists(st.integers(0, 8), min_size=case.dims, max_size=case.dims)
         held = draw(st.dictionaries(st.integers(0, len(case.free) - 1), amounts, max_size=3))
-    return Ruled(case, RuleBook(found, counted, rules), held)
+    return Ruled(case, RuleBook(found, counted, rules, preferences), held)
 
 
 def check(one: Ruled) -> tuple[Match, Cluster, Rules]:

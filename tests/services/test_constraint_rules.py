@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from orch.model.specs import limits
 from orch.model.specs.template import ConstraintTemplate, ContainerTemplate, Template
 from orch.placement import Cluster, Demand
+from orch.placement.attributes import Agents
 from orch.placement.rules import RULES_MOST
 from orch.services import constraints
-from orch.services.attributes import Agents
 from orch.services.registry import Registry
 from orch.services.service import Instance, Service, Spec
 from tests.services.plain_constraints import allowed

@@ -9,7 +9,13 @@ import pytest
 
 from orch import placement
 from orch.model.requests import PutService
-from orch.model.specs.template import ConstraintTemplate, ContainerTemplate, EndpointTemplate, Template
+from orch.model.specs.template import (
+    AffinityTemplate,
+    ConstraintTemplate,
+    ContainerTemplate,
+    EndpointTemplate,
+    Template,
+)
 from orch.model.states import State
 from orch.services import Services, views
 from tests.batch.plain import Rig
@@ -177,3 +183,31 @@ def test_a_port_that_no_agent_gives_out_is_told(attributes: list[dict[str, str]]
     template = Template.from_wire(with_port("/a", port)["template"])
     found = views.port_sentence("/a", template, attributes, [""] * len(attributes))
     assert sentence in found and bool(found) == bool(sentence)
+
+
+def start(rig: Rig, path: str, instances: int, *affinity: AffinityTemplate, **more: Any) -> list[int]:
+    """The agents, ascending, on which a service starts."""
+    before = len(rig.master.launches)
+    rig.ask(PutService, **spec(instances, path=path, affinity=affinity, **more))
+    return sorted(launch[2] for launch in rig.master.launches[before:])
+
+
+def test_apart_from_another_service_whichever_comes_first(rig: Rig) -> None:
+    assert start(rig, "/demo/a", 3) == [0, 0, 0]
+    assert start(rig, "/demo/b", 2, AffinityTemplate("/demo/a", "zone", False, True)) == [2, 2]
+    assert start(rig, "/demo/a", 20, replace=True)[-3:] == [1, 1, 1]
+    assert ruled_out(rig, "/demo/a")["constraint:zone apart, as others ask of /demo/a"] == 2
+
+
+def test_near_another_service_and_near_its_own(rig: Rig) -> None:
+    assert start(rig, "/demo/b", 2, AffinityTemplate("/demo/a", "hostname", True, True)) == []
+    assert ruled_out(rig, "/demo/b") == {"constraint:hostname near /demo/a": 4}
+    constraints = (ConstraintTemplate("disk", "IS", "hdd"),)
+    assert start(rig, "/demo/a", 1, constraints=constraints) == [1, 1, 1]
+    assert start(rig, "/demo/c", 11, AffinityTemplate("", "hostname", True, True)) == [1] * 7
+
+
+def test_preferred_agents_come_first_and_others_when_those_are_full(rig: Rig) -> None:
+    wanted = (ConstraintTemplate("disk", "IS", "hdd"),)
+    assert start(rig, "/demo/a", 12, preferences=wanted) == [0, 0] + [1] * 10
+    assert start(rig, "/demo/b", 5, AffinityTemplate("", "hostname", False, False)) == [0, 0, 0, 2, 3]

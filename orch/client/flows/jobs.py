@@ -27,8 +27,8 @@ _COUNT_WORDS = {"running": "has not started", "finished": "has not ended"}
 def job_body(path: str, each: Any, count: int | None, options: Mapping[str, Any]) -> tuple[bytes, dict[str, str], int]:
     """`(body, headers, pods)` of a submission; checked in the caller's process. Raises SpecError.
 
-    options: `cmd, argv, env, cpus, mem, disk, gpus, gang, priority, policy, attempts, timeout, user, now`, None
-    where not given.
+    options: `cmd, argv, env, cpus, mem, disk, gpus, gang, priority, policy, constraints, preferences, affinity,
+    attempts, timeout, user, now`, None where not given.
     """
     from orch.model.specs import parse_job
 
@@ -186,7 +186,9 @@ def _wire_body(path: str, pods: int, options: Mapping[str, Any]) -> dict[str, An
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _spec_error(path: str, message: str) -> SpecError:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from orch.model.specs import limits
 from orch.model.specs.wire import (
+    Affinities,
     AnyPort,
     Arguments,
     Artifact,
@@ -40,6 +41,7 @@ from orch.model.specs.wire import (
     Seconds,
     Secrets,
     Text,
+    Triples,
     Tty,
     Unreachable,
     Wire,
@@ -249,7 +251,6 @@ class VersionInfo(Wire):
     last_config_change_at: Text
 
 
-AppConstraint = Annotated[list[Annotated[str, Field(max_length=limits.TEXT_CHARS)]], Field(min_length=2, max_length=3)]
 Roles = Annotated[list[Text], Field(min_length=1, max_length=limits.ITEMS)]
 
 
@@ -268,7 +269,9 @@ class AppSpec(Wire):
     gpus: Gpus = 0
     resource_limits: ResourceLimits | None = None
     executor: Executor = ""
-    constraints: Annotated[list[AppConstraint], Field(max_length=limits.CONSTRAINTS)] = Field(default_factory=list)
+    constraints: Triples = Field(default_factory=list)
+    preferences: Triples = Field(default_factory=list)
+    affinity: Affinities = Field(default_factory=list)
     fetch: Annotated[list[Artifact], Field(max_length=limits.ARTIFACTS)] = Field(default_factory=list)
     store_urls: Annotated[list[Text], Field(max_length=limits.ITEMS)] = Field(default_factory=list)
     backoff_seconds: Seconds = 1

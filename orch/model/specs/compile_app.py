@@ -19,8 +19,8 @@ from orch.model.specs.compile_pod import (
 )
 from orch.model.specs.legacy import SINGLE_INSTANCE
 from orch.model.specs.numbers import micro, milli, milli_up, request, whole_up
+from orch.model.specs.rules_placing import affinities, triples
 from orch.model.specs.template import (
-    ConstraintTemplate,
     ContainerTemplate,
     EndpointTemplate,
     HealthTemplate,
@@ -53,10 +53,9 @@ def compile_app(spec: wire.AppSpec) -> Template:
         role=spec.role or top_group(spec.id).strip("/"),
         labels=pairs(spec.labels),
         volumes=_volumes(spec),
-        constraints=tuple(
-            ConstraintTemplate(rule[0], rule[1].upper(), rule[2] if len(rule) == 3 else None)
-            for rule in spec.constraints
-        ),
+        constraints=triples(spec.constraints),
+        preferences=triples(spec.preferences),
+        affinity=affinities(spec.affinity, spec.id),
         accepted_roles=tuple(spec.accepted_resource_roles or ()),
         dependencies=tuple(spec.dependencies),
         backoff_ms=milli(spec.backoff_seconds),

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from orch.model.ids import top_group
 from orch.model.specs import pod as wire
 from orch.model.specs.numbers import micro, milli, milli_up, request, whole_up
+from orch.model.specs.rules_placing import affinities, objects
 from orch.model.specs.template import (
     UNLIMITED,
     ArtifactTemplate,
-    ConstraintTemplate,
     ContainerTemplate,
     EndpointTemplate,
     HealthTemplate,
@@ -46,10 +46,9 @@ def compile_pod(spec: wire.PodSpec) -> Template:
         role=spec.role or top_group(spec.id).strip("/"),
         labels=pairs(spec.labels),
         volumes=tuple(_volume(spec, volume) for volume in spec.volumes),
-        constraints=tuple(
-            ConstraintTemplate(rule.field_name, rule.operator.upper(), rule.value)
-            for rule in plan.placement.constraints
-        ),
+        constraints=objects(plan.placement.constraints),
+        preferences=objects(plan.placement.preferences),
+        affinity=affinities(plan.placement.affinity, spec.id),
         accepted_roles=tuple(plan.placement.accepted_resource_roles),
         backoff_ms=milli(plan.backoff.backoff),
         backoff_factor_milli=milli(plan.backoff.backoff_factor),

@@ -15,10 +15,12 @@ from orch.model.specs.numbers import milli, milli_up, request, whole_up
 from orch.model.specs.problems import Problems
 from orch.model.specs.raw import Body, child, take, text
 from orch.model.specs.rules import check_env
+from orch.model.specs.rules_placing import affinities, check_triples, triples
 from orch.model.specs.settings import DEFAULT, Settings
 from orch.model.specs.shape import check_shape, made
 from orch.model.specs.template import ContainerTemplate, Template
 from orch.model.specs.wire import (
+    Affinities,
     Argument,
     Command,
     Cpus,
@@ -30,6 +32,7 @@ from orch.model.specs.wire import (
     Policy,
     Priority,
     Seconds,
+    Triples,
     User,
     Wire,
 )
@@ -51,6 +54,9 @@ class JobSpec(Wire):
     priority: Priority = 0
     policy: Policy | None = None
     gang: Annotated[int, Field(ge=1, le=limits.GANG)] = 1
+    constraints: Triples = Field(default_factory=list)
+    preferences: Triples = Field(default_factory=list)
+    affinity: Affinities = Field(default_factory=list)
     labels: Labels = Field(default_factory=dict)
     timeout_seconds: Seconds | None = None
     grace_seconds: Seconds | None = None
@@ -59,7 +65,9 @@ class JobSpec(Wire):
 
 def parse_job(body: object, settings: Settings = DEFAULT) -> JobSpec:
     """A checked job from `{id, cmd | argv, env, cpus, mem, disk, gpus, user, retries, priority, policy, gang, labels,
-    timeoutSeconds, graceSeconds, instances}`; cpus are CPUs, mem and disk MiB. Raises SpecError with all that is wrong.
+    constraints, preferences, affinity, timeoutSeconds, graceSeconds, instances}`; cpus are CPUs, mem and disk MiB.
+
+    Raises SpecError with all that is wrong.
     """
     raw: Body = take(body, "job")
     problems = Problems()
@@ -81,6 +89,7 @@ def parse_job(body: object, settings: Settings = DEFAULT) -> JobSpec:
     instances, gang = raw.get("instances", 1), raw.get("gang", 1)
     if isinstance(instances, int) and isinstance(gang, int) and gang > 1 and instances % gang:
         problems.add("/gang", f"{instances} instances can't be split into gangs of {gang}: choose a divisor")
+    check_triples(raw, problems)
     called = f'job "{identity[:80]}"' if identity else "the job"
     problems.raise_if_any(called)
     spec = made(JobSpec, raw, problems, called)
@@ -114,6 +123,9 @@ def compile_job(spec: JobSpec) -> Template:
         user=spec.user or "",
         role=top_group(spec.id).strip("/"),
         labels=pairs(spec.labels),
+        constraints=triples(spec.constraints),
+        preferences=triples(spec.preferences),
+        affinity=affinities(spec.affinity),
         priority=spec.priority,
         policy=spec.policy or "",
         gang=spec.gang,

@@ -36,7 +36,11 @@ ARTIFACTS = 256
 CHECKS = 16
 CONSTRAINTS = 64
 COUNTING = 15
-"""Constraints of a pod that count where its other instances are: the kernel has room for these, and one for ports."""
+"""Constraints and required affinity of a pod that count where pods are: the kernel has room for these, and one for
+ports."""
+PREFERRED = 15
+"""Preferences, and affinity that is not required."""
+AFFINITY = 32
 ITEMS = 256
 """Any other list."""
 

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from orch.model.specs import limits
 from orch.model.specs.wire import (
+    Affinities,
     AnyPort,
     Artifact,
     CommandCheck,
+    Constraint,
     Count,
     Cpus,
     EnvVars,
@@ -187,18 +189,12 @@ class Upgrade(Wire):
     maximum_over_capacity: Fraction = 1.0
 
 
-class Constraint(Wire):
-    """A placement rule over an attribute of agents."""
-
-    field_name: Annotated[str, Field(max_length=limits.TEXT_CHARS)]
-    operator: Annotated[str, one_of("UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS")]
-    value: Annotated[str, Field(max_length=limits.TEXT_CHARS)] | None = None
-
-
 class Placement(Wire):
-    """Where instances may go."""
+    """Where instances may go, and where they go first."""
 
     constraints: Annotated[list[Constraint], Field(max_length=limits.CONSTRAINTS)] = Field(default_factory=list)
+    preferences: Annotated[list[Constraint], Field(max_length=limits.CONSTRAINTS)] = Field(default_factory=list)
+    affinity: Affinities = Field(default_factory=list)
     accepted_resource_roles: Annotated[list[Text], Field(max_length=limits.ITEMS)] = Field(default_factory=list)
 
 

@@ -106,14 +106,6 @@ def check_constraint(
         problems.add(at, message)
 
 
-def check_counting(operators: list[str], at: str, problems: Problems) -> None:
-    """Not too many of them ask where other instances are. at: of the list."""
-    counting = sum(operator in ("UNIQUE", "MAX_PER", "GROUP_BY", "CLUSTER") for operator in operators)
-    if counting > limits.COUNTING:
-        text = f"{counting} constraints are UNIQUE, MAX_PER, GROUP_BY or CLUSTER; at most {limits.COUNTING} may be"
-        problems.add(at, text)
-
-
 def _regex_fault(operator: str, value: str | None) -> str:
     if value is None:
         return f"A regular expression value must be provided for {operator}"

@@ -8,8 +8,6 @@ from orch.model.specs.problems import Problems
 from orch.model.specs.raw import Body, child, children, items, number, text, upper, whole
 from orch.model.specs.rules import (
     check_command,
-    check_constraint,
-    check_counting,
     check_env,
     check_limits,
     check_linux,
@@ -24,6 +22,7 @@ from orch.model.specs.rules import (
     doubles,
     listed,
 )
+from orch.model.specs.rules_placing import check_triples
 from orch.model.specs.rules_volume import check_app_volumes
 from orch.model.specs.settings import Settings
 
@@ -84,13 +83,7 @@ def check_app(body: Body, given: Body, problems: Problems, settings: Settings) -
         _check_health(body, check, f"/healthChecks({index})", problems)
     _check_checks(body, problems)
     _check_readiness(body, problems)
-    operators: list[str] = []
-    for index, rule in enumerate(items(body, "constraints")):
-        if isinstance(rule, list) and len(rule) in (2, 3) and all(isinstance(part, str) for part in rule):
-            value = rule[2] if len(rule) == 3 else None
-            check_constraint(rule[0], rule[1].upper(), value, f"/constraints({index})", problems, values_required=False)
-            operators.append(rule[1].upper())
-    check_counting(operators, "/constraints", problems)
+    check_triples(body, problems)
     _check_strategies(body, problems)
 
 

@@ -6,10 +6,7 @@ from orch.model.specs import paths
 from orch.model.specs.problems import Problems
 from orch.model.specs.raw import Body, child, children, items, number, text, upper, whole
 from orch.model.specs.rules import (
-    OPERATORS,
     check_command,
-    check_constraint,
-    check_counting,
     check_env,
     check_limits,
     check_linux,
@@ -25,6 +22,7 @@ from orch.model.specs.rules import (
     doubles,
     listed,
 )
+from orch.model.specs.rules_placing import check_placement
 from orch.model.specs.settings import Settings
 
 CHECK_KINDS = ("http", "tcp", "exec")
@@ -198,14 +196,7 @@ def _check_scheduling(body: Body, problems: Problems) -> None:
         problems.add("/scaling/maxInstances", f"got {most}, expected instances ({least}) or more")
     scheduling = child(body, "scheduling")
     placement = child(scheduling, "placement")
-    operators = [upper(rule, "operator") or "" for _, rule in children(placement, "constraints")]
-    check_counting(operators, "/scheduling/placement/constraints", problems)
-    for index, rule in children(placement, "constraints"):
-        if upper(rule, "operator") in OPERATORS:
-            check_constraint(
-                text(rule, "fieldName"), upper(rule, "operator"), text(rule, "value"),
-                f"/scheduling/placement/constraints({index})", problems, values_required=True,
-            )  # fmt: skip
+    check_placement(placement, "/scheduling/placement", problems)
     check_unreachable(child(scheduling, "unreachableStrategy"), "/scheduling/unreachableStrategy", problems)
     check_roles(text(body, "role"), items(placement, "acceptedResourceRoles"), "/acceptedResourceRoles", problems)
 

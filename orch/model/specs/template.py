@@ -103,6 +103,16 @@ class ConstraintTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class AffinityTemplate:
+    """Near or apart from the pods at a path ("": its own), by an attribute of agents. required: else only preferred."""
+
+    to: str
+    field: str
+    near: bool
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UnreachableTemplate:
     """When an instance on an UNREACHABLE agent is replaced, and when it is given up."""
 
@@ -150,7 +160,8 @@ class Template:
     minimum_health_micro, maximum_over_micro: parts per million of `instances`. unreachable: None = disabled.
     max_attempts: launches of one instance of a job; 0 = without limit (services). gang: instances that start together
     or not at all, 1 = none. timeout_ms: 0 = none. needs: what an agent must be able to do beyond plain processes;
-    anything in it that no agent can do is a reason at placement, never a refusal of the spec.
+    anything in it that no agent can do is a reason at placement, never a refusal of the spec. preferences: agents that
+    meet more of them, and of the affinity that is not required, come first.
     """
 
     path: str
@@ -166,6 +177,8 @@ class Template:
     labels: Pairs = ()
     volumes: tuple[VolumeTemplate, ...] = ()
     constraints: tuple[ConstraintTemplate, ...] = ()
+    preferences: tuple[ConstraintTemplate, ...] = ()
+    affinity: tuple[AffinityTemplate, ...] = ()
     accepted_roles: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     backoff_ms: int = 1_000
@@ -220,6 +233,8 @@ _NESTED: dict[tuple[type, str], type] = {
     (Template, "containers"): ContainerTemplate,
     (Template, "volumes"): VolumeTemplate,
     (Template, "constraints"): ConstraintTemplate,
+    (Template, "preferences"): ConstraintTemplate,
+    (Template, "affinity"): AffinityTemplate,
     (Template, "unreachable"): UnreachableTemplate,
     (ContainerTemplate, "endpoints"): EndpointTemplate,
     (ContainerTemplate, "health"): HealthTemplate,
@@ -238,6 +253,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
         VolumeTemplate,
         ArtifactTemplate,
         ConstraintTemplate,
+        AffinityTemplate,
         UnreachableTemplate,
     )
 }

@@ -236,6 +236,32 @@ class CommandCheck(Wire):
     command: MesosCommand
 
 
+class Constraint(Wire):
+    """A placement rule over an attribute of agents."""
+
+    field_name: Annotated[str, Field(max_length=limits.TEXT_CHARS)]
+    operator: Annotated[str, one_of("UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS")]
+    value: Annotated[str, Field(max_length=limits.TEXT_CHARS)] | None = None
+
+
+class Affinity(Wire):
+    """Near or apart from the pods of jobs at a path, or of a service; without `to`: from its own.
+
+    on: two agents are near where they have one value of this attribute. required: else agents that match only come
+    first.
+    """
+
+    to: PathText | None = None
+    on: Text = "@hostname"
+    operator: Annotated[str, one_of("near", "apart")]
+    required: bool = True
+
+
+Triple = Annotated[list[Annotated[str, Field(max_length=limits.TEXT_CHARS)]], Field(min_length=2, max_length=3)]
+"""Attribute, operator and perhaps a value."""
+Triples = Annotated[list[Triple], Field(max_length=limits.CONSTRAINTS)]
+Affinities = Annotated[list[Affinity], Field(max_length=limits.AFFINITY)]
+
 VolumeConstraint = Annotated[list[Text], Field(min_length=2, max_length=3)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from orch.model.errors import SpecError
 from orch.model.specs import Settings, compile_spec, limits, parse_job, to_marathon
 from orch.model.specs.job import check_columns
+from orch.model.specs.template import AffinityTemplate, ConstraintTemplate, Template
 from tests.model.specs.cases import faults
 
 
@@ -34,6 +35,31 @@ def test_a_job_compiles_to_one_container() -> None:
     assert (template.user, template.labels, template.timeout_ms, main.grace_ms) == ("me", (("k", "v"),), 1_500, 250)
 
 
+def test_constraints_preferences_and_affinity_compile_to_what_services_have() -> None:
+    spec = parse_job(
+        job(
+            constraints=[["@hostname", "unique"], ["rack", "LIKE", "r[12]"]],
+            preferences=[["disk", "is", "ssd"]],
+            affinity=[{"operator": "Apart"}, {"to": "/demo//db", "on": "@zone", "operator": "near", "required": False}],
+        )
+    )
+    template = compile_spec(spec)
+    assert template.constraints == (
+        ConstraintTemplate("@hostname", "UNIQUE"), ConstraintTemplate("rack", "LIKE", "r[12]"),
+    )  # fmt: skip
+    assert template.preferences == (ConstraintTemplate("disk", "IS", "ssd"),)
+    assert template.affinity == (
+        AffinityTemplate("", "@hostname", False, True), AffinityTemplate("/demo/db", "@zone", True, False),
+    )  # fmt: skip
+    assert Template.from_wire(template.to_wire()) == template
+    assert parse_job(to_marathon(spec)) == spec
+
+
+def test_a_job_may_point_to_its_own_path_where_an_earlier_one_of_it_runs() -> None:
+    found = compile_spec(parse_job(job(affinity=[{"to": "/demo/digest", "operator": "near"}]))).affinity
+    assert found[0].to == "/demo/digest"
+
+
 def test_a_small_job_has_one_attempt_and_no_time_limit() -> None:
     template = compile_spec(parse_job({"id": "digest", "argv": ["true", ""]}, Settings(base="/team")))
     assert (template.path, template.containers[0].argv) == ("/team/digest", ("true", ""))
@@ -54,6 +80,18 @@ def test_a_job_on_the_wire_parses_to_itself() -> None:
 @pytest.mark.parametrize(
     ("fields", "path", "message"),
     [
+        ({"constraints": [["a", "MOST"]]}, "/constraints(0)", "is no operator"),
+        ({"constraints": [["a", "LIKE", "("]]}, "/constraints(0)", "not a valid regular expression"),
+        ({"constraints": [["a"]]}, "/constraints(0)", "at least 2"),
+        ({"constraints": [[f"a{at}", "UNIQUE"] for at in range(16)]}, "/constraints", "at most 15 may be"),
+        ({"preferences": [["a", "UNIQUE"]]}, "/preferences(0)", "a preference is LIKE, UNLIKE, IS"),
+        ({"preferences": [["a", "LIKE"]]}, "/preferences(0)", "must be provided for LIKE"),
+        ({"preferences": [["a", "IS", "b"]] * 16}, "/preferences", "16 preferences and preferred affinities"),
+        ({"affinity": [{"operator": "beside"}]}, "/affinity(0)/operator", "must be one of near, apart"),
+        ({"affinity": [{"operator": "near", "to": "db"}]}, "/affinity(0)/to", "is no absolute path"),
+        ({"affinity": [{"operator": "near", "to": "/D B"}]}, "/affinity(0)/to", "can't be part of an id"),
+        ({"affinity": [{"operator": "near"}] * 16}, "/affinity", "16 affinities are required: together at most 15"),
+        ({"affinity": [{"operator": "near", "where": "x"}]}, "/affinity(0)/where", "is no field here"),
         ({"cmd": None}, "/", "give exactly one"),
         ({"argv": ["x"]}, "/", "give exactly one"),
         ({"cmd": None, "argv": [""]}, "/argv(0)", "must not be empty"),

@@ -37,6 +37,16 @@ class Agents:
     names: Sequence[str]
     _coded: dict[str, Coded] = field(default_factory=dict, compare=False)
 
+    @staticmethod
+    def of(attributes: Sequence[dict[str, str]], names: Sequence[str], known: Agents | None) -> Agents:
+        """`known`, with what was coded before, where that is of these very agents. O(N), but no look into the dicts.
+
+        Attributes change by another dict in the place of the old one, never within it.
+        """
+        if known is not None and known.attributes == attributes and known.names == names:
+            return known
+        return Agents(list(attributes), list(names))
+
     def coded(self, name: str) -> Coded:
         """An attribute, with or without `@`. An agent without a hostname goes by its name."""
         name = name.removeprefix("@")
