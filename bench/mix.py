@@ -3,7 +3,7 @@
 Real are the client, the API, the journal (durable), allocator, kernel, commit, messages and Ray; the agents are
 simulated, so what comes after STAGING costs little, and it goes on meanwhile. A pod counts from the moment at which
 the client sees that it was placed: STAGING, or a state after it. A shape is jobs, with constraints and affinity where
-it is about them. What orch cannot express yet is a row without a figure, which says why.
+it is about them.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ Placed = tuple[int, float, bool]
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape of scheduler_perf: what its CI asks for in pods/s, how we run it or why we cannot, pods a round.
+    """A shape of scheduler_perf: what its CI asks for in pods/s, pods a round, and how we run it.
 
     alone: nothing runs when it begins.
     """
 
     ci_floor: int
-    pods: int = 0
-    run: Callable[[Clients, str, int], Placed] | None = None
-    unsupported: str = ""
+    pods: int
+    run: Callable[[Clients, str, int], Placed]
     alone: bool = False
 
 
@@ -64,17 +63,10 @@ def run(rows: Rows, quick: bool = False, case: str | None = None) -> None:
     if case is not None and case not in SHAPES:
         raise ValueError(f"{case!r} is no case; there are {' '.join(SHAPES)}")
     chosen = {case: SHAPES[case]} if case else SHAPES
-    for name, shape in chosen.items():
-        if shape.run is None:
-            rows.without("mix", name, "unsupported", shape.unsupported, **_reference(shape))
-    if all(shape.run is None for shape in chosen.values()):
-        return
     import orch
 
     with orch.local(agents=AGENTS, simulated=True, agent_cpus=AGENT_CPUS, agent_mem=AGENT_MEM) as cluster:
         for name, shape in chosen.items():
-            if shape.run is None:
-                continue
             with _running(cluster, 0 if shape.alone else BEFORE):
                 _rounds(rows, cluster, name, shape, 2 if quick else ROUNDS)
 
@@ -92,7 +84,6 @@ def _running(cluster: Clients, pods: int) -> Iterator[None]:
 
 
 def _rounds(rows: Rows, cluster: Clients, name: str, shape: Shape, rounds: int) -> None:
-    assert shape.run is not None
     begun = time.perf_counter()
     GONE_S.clear()
     found = [shape.run(cluster, f"/bench/{name}-{turn}", shape.pods) for turn in range(rounds)]
@@ -210,10 +201,10 @@ def preemption(cluster: Clients, path: str, pods: int) -> Placed:
     which all of them run in the end, each on an agent of its own beside one of the four, and nobody else has ended.
     """
     low = cluster.submit(f"{path}-low", cmd="true", count=4 * AGENTS, env=RUNS, priority=0, **LOW)
-    assert _until_placed(low.status, 4 * AGENTS, time.monotonic(), "job") == 4 * AGENTS
+    assert _until_placed(low.status, 4 * AGENTS, time.monotonic()) == 4 * AGENTS
     began = time.monotonic()
     high = cluster.submit(path, cmd="true", count=pods, env=RUNS, priority=10, **HIGH)
-    placed = _until_placed(high.status, pods, began, "job")
+    placed = _until_placed(high.status, pods, began)
     seconds = time.monotonic() - began
     high.wait(timeout=LIMIT_S, until="running")
     GONE_S.append(time.monotonic() - began)

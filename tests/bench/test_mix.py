@@ -1,8 +1,7 @@
-"""`python -m bench mix`: what counts as placed, what is judged as wrong, and what says that it cannot be done."""
+"""`python -m bench mix`: what counts as placed, and what is judged as wrong."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from typing import Any
@@ -17,15 +16,6 @@ from bench import mix
 from tests.quality.source import ROOT
 
 
-def test_a_shape_that_cannot_be_expressed_is_a_row_without_a_figure_that_says_why() -> None:
-    command = [sys.executable, "-m", "bench", "mix", "--case", "mixed", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    row = json.loads(done.stdout)
-    assert (row["figure"], row["verified"], row["ci_floor"]) == (None, None, 140)
-    assert row["unsupported"] == mix.SHAPES["mixed"].unsupported
-
-
 def test_an_unknown_shape_is_a_usage_error() -> None:
     command = [sys.executable, "-m", "bench", "mix", "--case", "nonsense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -33,8 +23,8 @@ def test_an_unknown_shape_is_a_usage_error() -> None:
     assert "no case" in done.stderr
 
 
-def test_every_shape_runs_or_says_why_not() -> None:
-    assert all((shape.run is None) == bool(shape.unsupported) == (shape.pods == 0) for shape in mix.SHAPES.values())
+def test_every_shape_is_judged() -> None:
+    assert all(0 < shape.pods <= 10_000 for shape in mix.SHAPES.values())
     assert set(mix_lines.SHAPES) == set(mix.SHAPES)
 
 
