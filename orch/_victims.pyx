@@ -362,7 +362,7 @@ cdef void _sift(int64_t[::1] key, int64_t[::1] agent, int64_t count, int64_t i) 
 
 cdef int64_t _key(Stage stage, int64_t count) noexcept nogil:
     """The highest priority among the victims first, then their number."""
-    return ((<int64_t>stage.highest) << 31) + min(count, <int64_t>0x7FFFFFFF)
+    return <int64_t>stage.highest * (<int64_t>1 << 31) + min(count, <int64_t>0x7FFFFFFF)  # no shift: it may be negative
 
 
 def take_places(Stage stage, int32_t[::1] agent, const int32_t[::1] shape, const int32_t[:, ::1] requests,
