@@ -139,12 +139,25 @@ class Frameworks:
     def __init__(self, hosted: tuple[str, ...]) -> None:
         self._hosted = hosted
         self.by_name: dict[str, Framework] = {}
+        self._top: int | None = None
+        """The highest priority that anybody asked for; None: to be looked up."""
 
     def add(self, name: str, number: int) -> Framework:
         """A framework with its number; numbers count from 1."""
         assert number == len(self.by_name) + 1, f"framework {name} got number {number}"
         self.by_name[name] = Framework(name, number, name in self._hosted)
+        self.asked_anew()
         return self.by_name[name]
+
+    def asked_anew(self) -> None:
+        """Somebody wants something else now."""
+        self._top = None
+
+    def may_outrank(self, priority: int) -> bool:
+        """Whether anybody may want pods of a higher priority; False is certain. Asked after each word of a thousand."""
+        if self._top is None:
+            self._top = max((one._highest for one in self.by_name.values()), default=priority)
+        return self._top > priority
 
     def numbered(self, number: int) -> Framework:
         """The framework of a number that was given."""
@@ -173,6 +186,7 @@ def subscribe(m: Master, now_ms: int, event: Subscribe) -> None:
     framework = m.frameworks.named(event.framework)
     m.offers.answered(now_ms, framework, _NOTHING)
     framework.reset()
+    m.frameworks.asked_anew()
     framework.subscribed = True
     rows = m.instances.of_framework(framework.number)
     m.send(framework.address, Subscribed(number=framework.number, epoch=m.epoch, **m.instances.told(rows)))
@@ -195,6 +209,7 @@ def demand(m: Master, now_ms: int, event: Demand) -> None:
     durations = event.durations if len(event.durations) else np.zeros(len(event.group), dtype=np.int64)
     priorities = event.priorities.astype(np.int64)
     kinds = prints(wanted.group, event.requests, priorities + (durations << 32), event.gangs > 1)
+    m.frameworks.asked_anew()
     if framework.demand(wanted, kinds, priorities, durations):
         m.offers.again_for(framework)
         m.offers.press()

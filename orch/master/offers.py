@@ -235,7 +235,7 @@ class Offers:
     def _begin_to_press(self, m: Master, now_ms: int) -> bool:
         """Plan a round in which places may be taken, once a cycle, after all else; whether there is anybody to ask."""
         lowest, agents = m.instances.lowest, m.agents.table.length
-        if self._pressed == self._cycle or lowest is None:
+        if self._pressed == self._cycle or lowest is None or not m.frameworks.may_outrank(lowest):
             return False
         asked = [
             framework
