@@ -120,8 +120,8 @@ def churn(cluster: Clients, path: str, pods: int) -> Placed:
     with _meanwhile(cluster, path + "-churn") as went:
         before = went[0]
         jobs, placed, seconds = _in_ten(cluster, path, pods)
-        gone = went[0] - before
-    right = _is_right(jobs, placed) and gone > 0
+        steps = went[0] - before
+    right = _is_right(jobs, placed) and steps > 0
     for job in jobs:
         job.stop(wait=True)
     return placed, seconds, right
@@ -157,7 +157,10 @@ def _in_ten(
 
 @contextmanager
 def _meanwhile(cluster: Clients, path: str) -> Iterator[list[int]]:
-    """While the block runs, pods come and go; yields [how many jobs of them went], once the first has."""
+    """While the block runs, pods come and go; yields [how many jobs of them came or went], once the first went.
+
+    Both count: the block may be over before one has come and gone.
+    """
     import orch
 
     went, first, ended, failed = [0], threading.Event(), threading.Event(), []
@@ -169,7 +172,9 @@ def _meanwhile(cluster: Clients, path: str) -> Iterator[list[int]]:
         try:
             with Cluster(place) as second:
                 while not ended.is_set():
-                    second.submit(path, cmd="true", count=10, env=RUNS, **POD).stop(wait=True)
+                    job = second.submit(path, cmd="true", count=10, env=RUNS, **POD)
+                    went[0] += 1
+                    job.stop(wait=True)
                     went[0] += 1
                     first.set()
         except orch.OrchError as error:

@@ -124,16 +124,25 @@ static int orch_undo(const orch_ground *g, const int32_t *want, orch_rules *r, c
 
 /* ---- pod by pod ---- */
 
+/* The next agent from a row on that holds one more pod under its rules; g->rows: there is none. */
+static inline int64_t orch_next_allowed(const orch_ground *g, int64_t row, const int32_t *want, const uint8_t *allowed,
+                                        const orch_rules *r)
+{
+    for (;; row++) {
+        row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
+        if (row >= g->rows || orch_rules_room(r, row, 1) > 0)
+            return row;
+    }
+}
+
 /* The agent of the next pod, or -1. */
 static int64_t orch_next_by_rules(const orch_ground *g, const int32_t *want, const uint8_t *allowed, const orch_rules *r)
 {
     int64_t best = -1, best_code = 0, best_score = 0, best_met = 0;
     for (int64_t row = 0;; row++) {
-        row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
+        row = orch_next_allowed(g, row, want, allowed, r);
         if (row >= g->rows)
             return best;
-        if (orch_rules_room(r, row, 1) == 0)
-            continue;
         const int32_t *have = g->free_ + ORCH_LANES * row;
         int64_t code = r->least ? r->least->counter->codes[row] : 0, score = 0;
         int lost, met = orch_meets(r, row, &lost);
@@ -176,11 +185,9 @@ static int orch_best_level(const orch_ground *g, const int32_t *want, const uint
     int best = -1;
     *raises = 0;
     for (int64_t row = 0;; row++) {
-        row = orch_next_row(row, g->rows, g->free_, g->state, want, allowed);
+        row = orch_next_allowed(g, row, want, allowed, r);
         if (row >= g->rows)
             return best;
-        if (orch_rules_room(r, row, 1) == 0)
-            continue;
         int lost, met = orch_meets(r, row, &lost);
         if (met > best)
             *raises = 0;

@@ -25,7 +25,8 @@ def main() -> int:
         copy = Path(folder)
         for name in COPIED:
             source = ROOT / name
-            ignored = shutil.ignore_patterns("*.so", "_placement.c", "_spawn.c", "__pycache__")
+            made = {f"{module.stem}.c" for module in source.rglob("*.pyx")}  # to be made anew, with bounds checks
+            ignored = shutil.ignore_patterns("*.so", "__pycache__", *made)
             if source.is_dir():
                 shutil.copytree(source, copy / name, ignore=ignored)
             else:

@@ -84,14 +84,10 @@ def _removed(fact: facts_master.AgentRemoved, host: Host, names: Names) -> Itera
 def _preempted(fact: facts_master.Preempted, host: Host, names: Names) -> Iterator[Told]:
     told: dict[str, Any] = {"change": "preempted", "count": len(fact.ids), "for": len(fact.held)}
     if len(fact.ids) <= LISTED:
+        named = reads.instance_name_of
         pairs = zip(fact.ids.tolist(), fact.by.tolist(), strict=True)
-        told["instances"] = [{"instance": _name(host, number), "by": _name(host, by)} for number, by in pairs]
+        told["instances"] = [{"instance": named(host, number), "by": named(host, by)} for number, by in pairs]
     yield "master", told
-
-
-def _name(host: Host, number: int) -> str:
-    found = reads.instance(host, number)
-    return str(number) if found is None else str(found["name"])
 
 
 def _agent_states(fact: facts_master.AgentStatesSeen, host: Host, names: Names) -> Iterator[Told]:

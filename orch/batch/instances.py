@@ -25,9 +25,9 @@ COLUMNS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "started": (np.int32, NO_TIME),
     "ended": (np.int32, NO_TIME),
 }
-"""dtype and first value. attempt: launches so far; spared: those of
-them that are no failure of its own: it gave way to another pod. agent: row at the master, -1 before the first launch.
-started, ended: of the last attempt, since the submission of the job, in its unit."""
+"""dtype and first value. attempt: launches so far; spared: those of them in which it gave way to another pod, which are
+no failure of its own. agent: row at the master, -1 before the first launch. started, ended: of the last attempt, since
+the submission of the job, in its unit."""
 
 
 class Instances:

@@ -16,15 +16,15 @@ from orch.batch.pending import Pending
 from orch.batch.queue import Key, Queue, Taken, joined
 from orch.batch.relations import CELLS, Relations, limits
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
-from orch.model.payload import empty, take_env
+from orch.model.messages import EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
+from orch.model.payload import take_env
 from orch.model.resources import R
 from orch.model.states import State
 from orch.placement import POLICIES
 from orch.placement import Demand as Asked
 from orch.placement.attributes import Agents
 from orch.placement.constraints import Limits
-from orch.placement.offered import Offered, most_pods, rows_by_group
+from orch.placement.offered import Offered, most_pods, passed, rows_by_group
 
 SLICE = 65_536
 """Pods of one accept, about. More wait for the next offer, which comes at once: between them the master looks at other
@@ -227,7 +227,7 @@ class Launcher:
             chosen += found
             left -= sum(len(share.agents) for share in found)
             more |= cut
-        return self._accept_of(chosen, offer, more) if chosen else self._pass()
+        return self._accept_of(chosen, offer, more) if chosen else passed(self._framework)
 
     def _match(
         self, queues: list[Queue], offer: OfferBatch, headroom: I64, most: int, before: list[Chosen]
@@ -355,23 +355,6 @@ class Launcher:
             job=np.repeat(np.array([job.number for job in jobs], dtype=np.int64), sizes),
             env_off=np.concatenate(offsets),
             env_blob=b"".join(blobs),
-        )
-
-    def _pass(self) -> Accept:
-        nothing = np.empty(0, dtype=np.int64)
-        return Accept(
-            framework=self._framework,
-            ids=nothing,
-            attempts=EMPTY_I32,
-            agents=EMPTY_I32,
-            sessions=nothing,
-            shape=EMPTY_I32,
-            requests=_requests([]),
-            gangs=EMPTY_I32,
-            groups=[],
-            group=EMPTY_I32,
-            priorities=EMPTY_I32,
-            payload=empty(),
         )
 
     # ---- what the master says ------------------------------------------------------------------------------------

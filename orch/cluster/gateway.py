@@ -122,7 +122,7 @@ async def _serve(files: ClusterFiles, config: dict[str, Any], listener: socket.s
     os._exit(0)
 
 
-def watch_supervisor(files: ClusterFiles, config: dict[str, Any], is_ahead: bool = False) -> None:
+def watch_supervisor(files: ClusterFiles, config: dict[str, Any], is_ahead: bool) -> None:
     """When our parent is killed, start another one, which adopts the pods, and ends us and Ray before it begins."""
     loop = asyncio.get_running_loop()
     parent = os.pidfd_open(os.getppid())

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from orch.master import links, preemption
 from orch.master.frameworks import Framework, prints
+from orch.master.instances import launch_of
 from orch.model import ids as numbers
 from orch.model import payload as payloads
-from orch.model.facts_master import Forgotten, Launched
+from orch.model.facts_master import Forgotten
 from orch.model.messages import EMPTY_I32, I32, I64, U8, Accept, AcceptResult, LaunchBatch, Payload, Relaunch
 from orch.model.resources import R
 from orch.model.states import FIRST_TERMINAL, State
@@ -173,19 +174,7 @@ def _already_there(m: Master, event: Accept) -> tuple[Bools, Bools]:
 
 def _launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: Rows) -> None:
     everything = len(rows) == len(event.ids)
-    fact = Launched(
-        framework=framework.number,
-        at_ms=now_ms,
-        ids=event.ids[rows],
-        attempts=event.attempts[rows],
-        agents=event.agents[rows],
-        shape=event.shape[rows],
-        requests=event.requests,
-        groups=event.groups,
-        group=event.group[rows],
-        priorities=event.priorities[rows],
-        durations=event.durations,
-    )
+    fact = launch_of(event, rows, event.agents[rows], framework.number, now_ms)
     m.committed = fact
     m.emit(fact)
     m.story_book.note(now_ms, "launched", fact.ids, agent=fact.agents, attempt=fact.attempts)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orch.model.columns import IdIndex, Table, as_slice, tally
 from orch.model.facts_master import DetailsSeen, Forgotten, Launched, StartingSeen, StatesChanged, StopWanted
-from orch.model.messages import I32, I64, InstanceUpdates
+from orch.model.messages import I32, I64, Accept, InstanceUpdates
 from orch.model.reasons import NO_EXIT_CODE
 from orch.model.resources import R
 from orch.model.states import FIRST_TERMINAL, State
@@ -149,6 +149,23 @@ class Instances:
         self.index.insert(self["id"][rows], rows)
         self.lower(self["priority"][rows])
         self.details = {int(number): detail for number, detail in image.get("details", {}).items()}
+
+
+def launch_of(event: Accept, rows: Rows, agents: I32, framework: int, now_ms: int) -> Launched:
+    """The fact that these rows of an accept are launched, on agents int32[k]. framework: its number."""
+    return Launched(
+        framework=framework,
+        at_ms=now_ms,
+        ids=event.ids[rows],
+        attempts=event.attempts[rows],
+        agents=agents,
+        shape=event.shape[rows],
+        requests=event.requests,
+        groups=event.groups,
+        group=event.group[rows],
+        priorities=event.priorities[rows],
+        durations=event.durations,
+    )
 
 
 def launched(m: Master, fact: Launched) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from orch.master import links, reconcile, reports
 from orch.master.frameworks import Framework
-from orch.model.facts_master import Launched, Preempted, Unheld
+from orch.master.instances import launch_of
+from orch.model.facts_master import Preempted, Unheld
 from orch.model.messages import EMPTY_I64, I32, I64, Accept
 from orch.model.reasons import Reason as Ended
 from orch.model.resources import R
@@ -211,19 +212,7 @@ def launch(m: Master, now_ms: int, framework: Framework, event: Accept, rows: Ro
     """Launch the rows that have a place, and stop who gives way; returns those of them that need not wait."""
     there = places.verdict == 0
     placed, agents = rows[there], places.agent[there]
-    fact = Launched(
-        framework=framework.number,
-        at_ms=now_ms,
-        ids=event.ids[placed],
-        attempts=event.attempts[placed],
-        agents=agents,
-        shape=event.shape[placed],
-        requests=event.requests,
-        groups=event.groups,
-        group=event.group[placed],
-        priorities=event.priorities[placed],
-        durations=event.durations,
-    )
+    fact = launch_of(event, placed, agents, framework.number, now_ms)
     m.emit(fact)
     owes = m.agents["debt"][agents].any(axis=1)
     victims = may[places.taken >= 0]

@@ -11,10 +11,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from orch.model.codec import decode
-from orch.model.messages import EMPTY_I32, OfferBatch, OfferChanges, OfferRows
+from orch.model.messages import (
+    EMPTY_I32,
+    EMPTY_I64,
+    EMPTY_REQUESTS,
+    Accept,
+    OfferBatch,
+    OfferChanges,
+    OfferRows,
+)
+from orch.model.payload import empty
 from orch.model.resources import R
 from orch.placement.cluster import Cluster
 from orch.placement.columns import Int32, Int64
+
+
+def passed(framework: str) -> Accept:
+    """The answer of a framework that takes nothing of an offer."""
+    return Accept(
+        framework=framework, ids=EMPTY_I64, attempts=EMPTY_I32, agents=EMPTY_I32, sessions=EMPTY_I64, shape=EMPTY_I32,
+        requests=EMPTY_REQUESTS, gangs=EMPTY_I32, groups=[], group=EMPTY_I32, priorities=EMPTY_I32, payload=empty(),
+    )  # fmt: skip
 
 
 class Offered:

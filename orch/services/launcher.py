@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orch.model.ids import parent_group
-from orch.model.messages import EMPTY_I32, EMPTY_I64, EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
-from orch.model.payload import empty
+from orch.model.messages import EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.resources import R
 from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
 from orch.placement.attributes import Agents
-from orch.placement.offered import Offered, most_pods, rows_by_group
+from orch.placement.offered import Offered, most_pods, passed, rows_by_group
 from orch.services import constraints, host_ports
 from orch.services.registry import Registry
 from orch.services.service import Service
@@ -122,7 +121,7 @@ class Launcher:
         """Match what is missing onto an offer; without anything it is a pass."""
         cluster = self._offered.update(offer)
         if offer.gang or offer.within_ms:  # for work that ends
-            return self._pass()
+            return passed(self._framework)
         services = [self._registry.services[path] for path in self._missing]
         parts: list[Part] = []
         for turn, rows in rows_by_group([parent_group(service.path) for service in services], offer.groups):
@@ -135,7 +134,7 @@ class Launcher:
             for batch in _batches(theirs, len(offer.names)):
                 parts += self._match(batch, cluster, offer, room, parts)
         if not parts:
-            return self._pass()
+            return passed(self._framework)
         for part in parts:
             self.want(part.path, self._missing[part.path] - len(part.ids))
         flight = InFlight(np.concatenate([part.ids for part in parts]), parts)
@@ -234,22 +233,6 @@ class Launcher:
             job=np.full(count, -1, dtype=np.int64),
             env_off=np.zeros(count + 1, dtype=np.int64),
             env_blob=b"",
-        )
-
-    def _pass(self) -> Accept:
-        return Accept(
-            framework=self._framework,
-            ids=EMPTY_I64,
-            attempts=EMPTY_I32,
-            agents=EMPTY_I32,
-            sessions=EMPTY_I64,
-            shape=EMPTY_I32,
-            requests=_requests([]),
-            gangs=EMPTY_I32,
-            groups=[],
-            group=EMPTY_I32,
-            priorities=EMPTY_I32,
-            payload=empty(),
         )
 
     # ---- what the master says ------------------------------------------------------------------------------------

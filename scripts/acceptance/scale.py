@@ -9,7 +9,7 @@ from acceptance.lines import Check, Context, Line, at_most
 
 CASES = {"1M,100k": 1.0, "1M,1M": 8.0}
 """Case -> seconds."""
-API_MS = 50.0
+API_CASE, API_MS = "1M,100k", 50.0
 """The slowest percent of the answers to `ps`, `why` and `status` while a million pods start, and are stopped."""
 LIMIT_S = 150
 
@@ -20,8 +20,8 @@ def scale(context: Context) -> Iterator[Line]:
         cases, done = measured(context, "scale", LIMIT_S, "--case", case)
         detail = f"{cases.get(case, 'no row')}\n{done.tail()}"
         yield at_most(f"scale {case}", figure(cases, case), limit_s, "s", detail)
-        if "api_p99" in cases:
-            yield at_most("scale API p99", figure(cases, "api_p99"), API_MS, "ms", str(cases["api_p99"]))
+        if case == API_CASE:
+            yield at_most("scale API p99", figure(cases, "api_p99"), API_MS, "ms", str(cases.get("api_p99", detail)))
 
 
 CHECKS = [Check("scale", scale)]

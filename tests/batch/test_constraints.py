@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orch import placement
 from orch.batch import Batch, launcher, relations, views
 from orch.model.requests import StopJob, SubmitJob
 from orch.model.specs.template import AffinityTemplate, ConstraintTemplate
@@ -17,15 +16,7 @@ from orch.model.states import State
 from tests.batch.plain import Change, Rig
 from tests.batch.test_batch import job, template
 from tests.batch.test_laws import ACTS, LIVE, Life
-
-AGENT = [1000, 4096, 0, 0, 10]
-ZONES = [
-    {"hostname": "h0", "zone": "a", "disk": "ssd"},
-    {"hostname": "h1", "zone": "a", "disk": "hdd"},
-    {"hostname": "h2", "zone": "b", "disk": "ssd2"},
-    {"zone": "b"},
-]
-NAMES = ["a0", "a1", "a2", "a3"]
+from tests.batch.zones import NAMES, ZONES, each_operator, rig_of, ruled_out_by
 
 
 def near(to: str = "", on: str = "@hostname", near: bool = True, required: bool = True) -> AffinityTemplate:
@@ -38,9 +29,7 @@ def apart(to: str = "", on: str = "@hostname", required: bool = True) -> Affinit
 
 @pytest.fixture
 def rig() -> Rig:
-    rig = Rig(Batch, [AGENT] * 4)
-    rig.master.attributes = ZONES
-    return rig
+    return rig_of(Batch)
 
 
 def submit(rig: Rig, count: int, *rules: tuple[str, str, str | None], path: str = "/demo/digest", **more: Any) -> int:
@@ -60,29 +49,10 @@ def agents_of(rig: Rig, number: int) -> list[int]:
 
 def ruled_out(rig: Rig, number: int) -> dict[str, int]:
     """Why one more pod of a job does not fit."""
-    rules, allowed = views.limits(rig.machine, number, ZONES, NAMES)
-    columns = [np.array(column, dtype=np.int32) for column in (rig.master.free, rig.master.total)]
-    mask = None if allowed is None else allowed[0]
-    why = placement.explain([100, 16, 0, 0, 0], *columns, rig.master.usable, mask, 1, rules)
-    return {out.predicate: out.agents for out in why.ruled_out}
+    return ruled_out_by(rig, views.limits(rig.machine, number, ZONES, NAMES))
 
 
-@pytest.mark.parametrize(
-    ("count", "rule", "agents"),
-    [
-        (6, ("hostname", "UNIQUE", None), [0, 1, 2, 3]),
-        (6, ("@zone", "UNIQUE", None), [0, 2]),
-        (3, ("zone", "CLUSTER", "b"), [2, 2, 2]),
-        (3, ("zone", "CLUSTER", None), [0, 0, 0]),
-        (4, ("zone", "GROUP_BY", None), [0, 0, 2, 2]),
-        (4, ("zone", "GROUP_BY", "3"), [0, 2]),
-        (3, ("disk", "LIKE", "ssd.*"), [0, 0, 0]),
-        (3, ("disk", "UNLIKE", "ssd.*"), [1, 1, 1]),
-        (5, ("zone", "MAX_PER", "2"), [0, 0, 2, 2]),
-        (2, ("disk", "IS", "hdd"), [1, 1]),
-        (2, ("gpu", "UNIQUE", None), []),
-    ],
-)
+@each_operator
 def test_each_operator(rig: Rig, count: int, rule: tuple[str, str, str | None], agents: list[int]) -> None:
     number = submit(rig, count, rule)
     assert agents_of(rig, number) == agents

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
-from orch import placement
 from orch.model.requests import PutService
 from orch.model.specs.template import (
     AffinityTemplate,
@@ -19,34 +17,18 @@ from orch.model.specs.template import (
 from orch.model.states import State
 from orch.services import Services, views
 from tests.batch.plain import Rig
+from tests.batch.zones import AGENT, NAMES, ZONES, each_operator, rig_of, ruled_out_by
 from tests.services.test_services import spec
-
-AGENT = [1000, 4096, 0, 0, 10]
-ZONES = [
-    {"hostname": "h0", "zone": "a", "disk": "ssd"},
-    {"hostname": "h1", "zone": "a", "disk": "hdd"},
-    {"hostname": "h2", "zone": "b", "disk": "ssd2"},
-    {"zone": "b"},
-]
-
-
-NAMES = ["a0", "a1", "a2", "a3"]
 
 
 @pytest.fixture
 def rig() -> Rig:
-    rig = Rig(Services, [AGENT] * 4)
-    rig.master.attributes = ZONES
-    return rig
+    return rig_of(Services)
 
 
 def ruled_out(rig: Rig, path: str = "/demo/web") -> dict[str, int]:
     """Why one more instance of a service does not fit."""
-    rules, allowed = views.limits(rig.machine, path, ZONES, NAMES)
-    columns = [np.array(column, dtype=np.int32) for column in (rig.master.free, rig.master.total)]
-    mask = None if allowed is None else allowed[0]
-    why = placement.explain([100, 16, 0, 0, 0], *columns, rig.master.usable, mask, 1, rules)
-    return {out.predicate: out.agents for out in why.ruled_out}
+    return ruled_out_by(rig, views.limits(rig.machine, path, ZONES, NAMES))
 
 
 def agents_of(rig: Rig, instances: int, *rules: tuple[str, str, str | None], **more: Any) -> list[int]:
@@ -63,32 +45,11 @@ def test_without_constraints_the_fullest_agent_is_taken(rig: Rig) -> None:
     assert views.limits(rig.machine, "/none", ZONES, NAMES) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("instances", "rule", "agents"),
-    [
-        (6, ("hostname", "UNIQUE", None), [0, 1, 2, 3]),
-        (6, ("@zone", "UNIQUE", None), [0, 2]),
-        (3, ("zone", "CLUSTER", "b"), [2, 2, 2]),
-        (3, ("zone", "CLUSTER", None), [0, 0, 0]),
-        (4, ("zone", "GROUP_BY", None), [0, 0, 2, 2]),
-        (4, ("zone", "GROUP_BY", "3"), [0, 2]),
-        (2, ("hostname", "GROUP_BY", "2"), [0, 1]),
-        (3, ("disk", "LIKE", "ssd.*"), [0, 0, 0]),
-        (3, ("disk", "LIKE", "ss"), []),
-        (3, ("disk", "LIKE", "("), []),
-        (3, ("disk", "UNLIKE", "ssd.*"), [1, 1, 1]),
-        (3, ("disk", "UNLIKE", "("), [0, 0, 0]),
-        (5, ("zone", "MAX_PER", "2"), [0, 0, 2, 2]),
-        (5, ("zone", "MAX_PER", "many"), []),
-        (2, ("disk", "IS", "hdd"), [1, 1]),
-        (2, ("disk", "IS", None), []),
-        (2, ("gpu", "UNIQUE", None), []),
-    ],
-)
-def test_an_operator_says_where(rig: Rig, instances: int, rule: tuple[str, str, str | None], agents: list[int]) -> None:
-    assert agents_of(rig, instances, rule) == agents
+@each_operator
+def test_an_operator_says_where(rig: Rig, count: int, rule: tuple[str, str, str | None], agents: list[int]) -> None:
+    assert agents_of(rig, count, rule) == agents
     waiting = views.waiting(rig.machine, "/demo/web")
-    assert (waiting["count"] if waiting else 0) == instances - len(agents)
+    assert (waiting["count"] if waiting else 0) == count - len(agents)
 
 
 def test_an_agent_without_the_attribute_is_allowed_by_unlike(rig: Rig) -> None:

@@ -74,10 +74,11 @@ def _is_triple(rule: object) -> bool:
 
 def _check_preference(field: str | None, operator: str, value: str | None, at: str, problems: Problems) -> None:
     if operator in COUNTING:
-        text = (
-            f"{operator} asks where other pods are; a preference is {', '.join(PREFERRED)}. Write an affinity that is"
+        problems.add(
+            at,
+            f"{operator} asks where other pods are; a preference is {', '.join(PREFERRED)}. "
+            "Write an affinity that is not required",
         )
-        problems.add(at, f"{text} not required")
         return
     check_constraint(field, operator, value, at, problems, values_required=False)
 
