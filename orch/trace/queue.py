@@ -66,25 +66,23 @@ class Queue:
         some[fresh] = True
         return np.flatnonzero(some)
 
-    def first(self, kinds: Int64, fits: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    def first(self, kinds: Int64, most: Int64) -> list[tuple[int, int]]:
         """(group, pods) of the whole turns that come first among kinds that may fit, of about `AHEAD` kinds.
 
-        They stay until `placed`. fits: bool[k], of these kinds.
+        They stay until `placed`. most: int64[k], no more pods of each of these kinds fit; what is beyond is left out.
         """
-        kinds = kinds[fits & (self._head[kinds] != _NOBODY)]
+        waits = (most > 0) & (self._head[kinds] != _NOBODY)
+        kinds, most = kinds[waits], most[waits]
         if len(kinds) == 0:
             return []
         heads = self._head[kinds]
         last = int(heads.max() if len(heads) <= AHEAD else np.partition(heads, AHEAD - 1)[AHEAD - 1])
         end = int(np.searchsorted(self._turn, self._turn[last], side="right"))
-        places: list[int] = []
-        for kind in kinds[heads < end].tolist():
-            heap, first = self._heaps[kind], len(places)
-            while heap and heap[0] < end:
-                places.append(heapq.heappop(heap))
-            for place in places[first:]:
-                heapq.heappush(heap, place)
-        return [(self._group[place], self.left[self._group[place]]) for place in sorted(places)]
+        taken: list[tuple[int, int]] = []
+        for kind, pods in zip(kinds[heads < end].tolist(), most[heads < end].tolist(), strict=True):
+            self._take(kind, pods, taken, end)
+        taken.sort()
+        return [(self._group[place], pods) for place, pods in taken]
 
     def candidates(
         self, fresh: list[int], freed: Int64 | None, room: Callable[[Int64, Int64 | None], Int64]
@@ -129,13 +127,13 @@ class Queue:
         ]
         return sorted(amounts, key=lambda one: (-one[0], one[1]))
 
-    def _take(self, kind: int, most: int, taken: list[tuple[int, int]]) -> None:
-        """The first groups of a kind, `most` pods in all, as (place, pods)."""
+    def _take(self, kind: int, most: int, taken: list[tuple[int, int]], end: int = _NOBODY) -> None:
+        """The first groups of a kind before a place, `most` pods in all, as (place, pods)."""
         gang = max(int(self._gang[kind]), 1)
         most -= most % gang
         heap = self._heaps[kind]
         later: list[int] = []
-        while most > 0 and heap:
+        while most > 0 and heap and heap[0] < end:
             place = heapq.heappop(heap)
             later.append(place)
             pods = min(self.left[self._group[place]], most)

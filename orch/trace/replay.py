@@ -182,8 +182,11 @@ class _Replay:
         """kinds: int64[k] ascending, all that may fit on `freed`, and the fresh ones, which may fit anywhere."""
         on = self._placer.fits(freed, kinds)
         holds = on.sum(axis=0)
-        holds[np.searchsorted(kinds, np.array(fresh, np.int64))] += len(freed) + 1  # tried whatever the freed ones hold
-        while tried := self._queue.first(kinds, holds > 0):
+        anywhere = self._pods.gang[kinds] > 1  # the rest of a gang may fit where one pod always did
+        new = np.searchsorted(kinds, np.array(fresh, np.int64))
+        anywhere[new] = True
+        holds[new] += len(freed) + 1  # tried whatever the freed ones hold
+        while tried := self._queue.first(kinds, self._most(freed, kinds, holds > 0, anywhere)):
             placed, agent = self._place(now_ms, tried)
             took = set(agent.tolist())
             touched = [at for at, one in enumerate(freed.tolist()) if one in took]
@@ -193,6 +196,13 @@ class _Replay:
                 on[touched] = now
             short = self._kind[[group for (group, pods), got in zip(tried, placed.tolist(), strict=True) if got < pods]]
             holds[np.searchsorted(kinds, short)] = -len(freed)  # of these no more fits now: free only shrinks
+
+    def _most(self, freed: Int64, kinds: Int64, fits: NDArray[np.bool_], anywhere: NDArray[np.bool_]) -> Int64:
+        """int64[k], no more pods of each kind fit now: only `freed` hold any, but of the kinds `anywhere`, bool[k]."""
+        most = np.where(fits, np.iinfo(np.int64).max, 0)
+        asked = np.flatnonzero(fits & ~anywhere)
+        most[asked] = self._placer.room(kinds[asked], freed)
+        return most
 
     def _place(self, now_ms: int, tried: list[tuple[int, int]]) -> tuple[Int64, Int32]:
         """One match of (group, pods). Returns (pods placed of each, their agents)."""
