@@ -116,7 +116,9 @@ def _refused(argv: list[str], error: OrchError) -> int:
         print(json.dumps(error.to_dict()), file=sys.stderr)
         return error.exit_code
     print(f"orch: {error.detail}", file=sys.stderr)
-    for place in error.details:
-        for text in place.get("errors", ()):
-            print(f"  {place.get('path', '')}: {text}", file=sys.stderr)
+    faults = [(place.get("path", ""), text) for place in error.details for text in place.get("errors", ())]
+    if len(faults) == 1 and faults[0][1] in error.detail:  # the sentence has said it
+        return error.exit_code
+    for path, text in faults:
+        print(f"  {path}: {text}", file=sys.stderr)
     return error.exit_code

@@ -92,6 +92,16 @@ def test_every_mistake_of_a_spec_is_told_with_its_place(tmp_path: Path, capsys: 
     assert paths >= {"/colour", "/containers(0)/resources/cpus", "/containers(0)/resources/mem"}
 
 
+def test_one_mistake_is_told_once_and_two_each_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["validate", spec(tmp_path, {"id": "/app", "cmd": "sleep 1", "cpus": -1})]) == 2
+    assert capsys.readouterr().err.count("/cpus") == 1
+    assert run(["validate", spec(tmp_path, {"id": "/app", "cmd": "sleep 1", "cpus": -1, "mem": -1})]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["/cpus", "/mem"]
+
+
 def test_text_that_is_no_spec_is_told_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.yaml").write_text("id: [1\n")
     assert run(["validate", str(tmp_path / "x.yaml")]) == 2
