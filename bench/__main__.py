@@ -18,7 +18,7 @@ from bench.history import History
 from bench.rows import Rows, commit, dirty
 from bench.traces import TraceError
 
-NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu", "mix", "offers")
+NAMES = ("launch", "latency", "startup", "memory", "placement", "single", "scale", "gpu", "mix", "offers", "plan")
 
 
 def main() -> int:

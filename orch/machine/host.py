@@ -9,7 +9,7 @@ Used by the Ray actor with a real journal and clock, and by the simulator with v
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -67,11 +67,12 @@ class Host:
         self._records: list[Record] = []
         self._held: deque[tuple[int, Outgoing]] = deque()
 
-    def start(self, now_ms: int) -> None:
-        """After restore and replay: let every machine rebuild what is derived and say hello."""
+    def start(self, now_ms: int, names: Collection[str] = ()) -> None:
+        """After restore and replay: let all machines, or those named, rebuild what is derived and say hello."""
         now_ms = self._advance(now_ms)
         for name, machine in self.machines.items():
-            self._run(now_ms, name, machine.started(now_ms), "start")
+            if not names or name in names:
+                self._run(now_ms, name, machine.started(now_ms), "start")
 
     def handle(self, now_ms: int, to: str, event: Any) -> None:
         """Give one event to a machine, and the messages it causes to the others, until all is quiet."""

@@ -27,9 +27,9 @@ COMPARE_EVERY = 5
 """Records between two comparisons of the follower with the original: each writes out both."""
 
 
-def machines() -> list[Any]:
-    """The three machines of a master's process, with time limits that suit a short run."""
-    master = Master(unreachable_ms=UNREACHABLE_MS, gone_ms=GONE_MS)
+def machines(**settings: Any) -> list[Any]:
+    """The three machines of a master's process, with time limits that suit a short run, or those that are given."""
+    master = Master(**{"unreachable_ms": UNREACHABLE_MS, "gone_ms": GONE_MS, **settings})
     for group, amounts in GUARANTEES.items():
         master.tree.set(group, guarantee=amounts)
     return [master, Services(), Batch()]

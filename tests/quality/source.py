@@ -18,6 +18,7 @@ PURE_ROOMS = (
     "agent",
     "services",
     "batch",
+    "plan",
 )
 CODE_SUFFIXES = {".py", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".sh", ".sql"}
 TEXT_SUFFIXES = CODE_SUFFIXES | {".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".html"}
