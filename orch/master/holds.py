@@ -21,6 +21,8 @@ from orch.model.resources import R
 if TYPE_CHECKING:
     from orch.master.master import Master
 
+Waiting = dict[tuple[str, int], tuple[Framework, int]]
+"""Gangs that wait: (framework, kind) -> the framework, and the row of its demand."""
 NEVER_MS = 1 << 62
 """When a gang could start, if nothing that runs says when it ends."""
 
@@ -82,10 +84,9 @@ class Holds:
             self.all, self._since, self._vain = [], {}, {}
             return
         self._vain = {key: True for key in self._vain if key in waiting}
+        since = self._since or self._seen_since(m, waiting)
         self._since = {
-            key: self._since.get(key, now_ms)
-            for key in waiting
-            if (new or key in self._since) and key not in self._vain
+            key: since.get(key, now_ms) for key in waiting if (new or key in since) and key not in self._vain
         }
         free = np.where(m.agents["usable"][:, None] == 1, m.agents["free"], 0).astype(np.int64)
         self.all = []
@@ -101,6 +102,20 @@ class Holds:
                     free[hold.agents] -= hold.pods[:, None] * hold.request.astype(np.int64)
                     self.all.append(hold)
         self._publish(m)
+
+    def _seen_since(self, m: Master, waiting: Waiting) -> dict[tuple[str, int], int]:
+        """Since when those wait for which something was held, of machines that go on from a follower's image."""
+        shown = {_identity(hold): hold["since_ms"] for hold in self.seen.holds}
+        found = {}
+        for key, (framework, row) in waiting.items():
+            wanted = framework.wanted
+            identity = (
+                framework.name, m.tree.paths[wanted.group[row]], tuple(wanted.requests[row].tolist()),
+                int(wanted.gangs[row]), int(framework.priorities[row]),
+            )  # fmt: skip
+            if identity in shown:
+                found[key] = shown[identity]
+        return found
 
     def _publish(self, m: Master) -> None:
         held = self.amounts(m.agents.table.length)
@@ -124,7 +139,7 @@ def seen(m: Master, fact: HoldsSeen) -> None:
     m.holds.seen = fact
 
 
-def _waiting(m: Master) -> dict[tuple[str, int], tuple[Framework, int]]:
+def _waiting(m: Master) -> Waiting:
     """Gangs that are wanted by frameworks in this process: (name, kind) -> (framework, row of its demand)."""
     found: dict[tuple[str, int], tuple[Framework, int]] = {}
     for framework in m.frameworks.by_name.values():
@@ -199,6 +214,10 @@ def rows_within(framework: Framework, most_ms: int, holds: list[Hold]) -> NDArra
     rows: NDArray[np.bool_] = (framework.durations > 0) & (framework.durations <= most_ms)
     rows &= (framework.wanted.counts > 0) & ~np.isin(framework.kinds, np.array(own, dtype=np.uint64))
     return rows
+
+
+def _identity(shown: dict[str, Any]) -> tuple[Any, ...]:
+    return shown["framework"], shown["group"], tuple(shown["request"]), shown["gang"], shown["priority"]
 
 
 def _shown(m: Master, hold: Hold) -> dict[str, Any]:

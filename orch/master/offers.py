@@ -2,8 +2,8 @@
 
 Frameworks in this process are asked one after the other, so that each sees what the last one took; one elsewhere is
 asked at its turn and not waited for. It keeps columns of its own behind what it is sent; what changed is written once
-for all who were shown the same before. A round asks everybody once. While groups contend, another one follows: shares
-were cut in favour of groups that could not use theirs. Then all is quiet until something is freed, or somebody wants
+for all who were shown the same before. A round asks everybody once. While groups contend, or have quotas,
+another one follows: shares were cut in favour of groups, or of pods, that could not use theirs. Then all is quiet until something is freed, or somebody wants
 something else.
 """
 
@@ -229,7 +229,7 @@ class Offers:
             self._again = True
             return True
         wanted, whose = self._wanted(asked)
-        self._contended = len(np.unique(wanted.group)) > 1
+        self._contended = m.tree.has_quota or len(np.unique(wanted.group)) > 1
         return self._plan(m, asked, wanted, whose)
 
     def _begin_to_press(self, m: Master, now_ms: int) -> bool:

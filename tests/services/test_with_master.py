@@ -239,3 +239,16 @@ def test_what_does_not_fit_waits_quietly(cluster: Cluster) -> None:
     batch = cluster.host.machines["batch"]
     assert batch_views.job(batch, 1)["states"] == {"STAGING": 3}
     assert batch_views.job(batch, 2)["states"] == {"SCHEDULED": 1}
+
+
+def test_a_share_that_was_cut_by_proportion_is_offered_again(cluster: Cluster) -> None:
+    """What a quota's group asks for in vain makes its small pods no less welcome in what is left."""
+    master = cluster.host.machines["master"]
+    assert isinstance(master, Master)
+    master.tree.set("/jobs", guarantee=(600, 0, 0, 0, 0))
+    for path, count, cpus in (("/jobs/filling", 3, 700), ("/jobs/wide", 2, 500), ("/jobs/small", 9, 100)):
+        template = job(1)["template"] | {"path": path, "request": [cpus, 16, 0, 0, 0]}
+        cluster.ask("batch", SubmitJob, **job(count, template=template))
+    batch = cluster.host.machines["batch"]
+    states = [batch_views.job(batch, number)["states"] for number in (1, 2, 3)]
+    assert states == [{"STAGING": 3}, {"SCHEDULED": 2}, {"STAGING": 9}]
