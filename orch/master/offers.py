@@ -2,9 +2,9 @@
 
 Frameworks in this process are asked one after the other, so that each sees what the last one took; one elsewhere is
 asked at its turn and not waited for. It keeps columns of its own behind what it is sent; what changed is written once
-for all who were shown the same before. A round asks everybody once. While groups contend, or have quotas,
-another one follows: shares were cut in favour of groups, or of pods, that could not use theirs. Then all is quiet until something is freed, or somebody wants
-something else.
+for all who were shown the same before. A round asks everybody once. While groups contend, or have quotas, another one
+follows: shares were cut in favour of groups, or of pods, that could not use theirs. Then all is quiet until something
+is freed, or somebody wants something else.
 """
 
 from __future__ import annotations
