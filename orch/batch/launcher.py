@@ -24,7 +24,7 @@ from orch.placement import POLICIES
 from orch.placement import Demand as Asked
 from orch.placement.attributes import Agents
 from orch.placement.constraints import Limits
-from orch.placement.offered import Offered, most_pods, passed, rows_by_group
+from orch.placement.offered import Offered, most_pods, passed, places_to_take, rows_by_group
 
 SLICE = 65_536
 """Pods of one accept, about. More wait for the next offer, which comes at once: between them the master looks at other
@@ -221,7 +221,7 @@ class Launcher:
         for turn, rows in rows_by_group([queue.group for queue in queues], offer.groups):
             theirs, room = [queues[row] for row in rows], offer.headroom[turn]
             if len(offer.bands):
-                found, cut = _pressing(theirs, room, int(offer.bands[0]), left)
+                found, cut = self._pressing(theirs, offer, room, left, chosen)
             else:
                 found, cut = self._match(theirs, offer, room, left, chosen)
             chosen += found
@@ -265,6 +265,34 @@ class Launcher:
                 return found, True
         return found, len(order) > 0
 
+    def _pressing(
+        self, queues: list[Queue], offer: OfferBatch, room: I64, most: int, before: list[Chosen]
+    ) -> tuple[list[Chosen], bool]:
+        """What of these queues is to take the place of others, about `most` pods; whether that ended it.
+
+        Of enough priority, the highest first. room: what the group may take. The master chooses where places cost
+        least; whose agents matter is matched onto what could be free, as the master knows of no terms.
+        """
+        asking: list[Chosen] = []
+        able = [one for one in queues if one.priority >= int(offer.bands[0])]
+        for queue in sorted(able, key=lambda one: -one.priority):
+            if most <= 0:
+                return asking, True
+            pods = min(queue.total, max(most, queue.gang) // queue.gang * queue.gang)
+            request = _requests([queue])
+            pods = int(most_pods(request, np.array([pods]), np.array([queue.gang]), room)[0])
+            agents = np.full(pods, -1, dtype=np.int32)
+            if pods > 0 and (queue.terms or queue.alone):
+                bounds = self._limits([queue], offer, [*before, *asking])
+                cluster = self._offered.cluster
+                assert cluster is not None
+                agents = places_to_take(offer, cluster, request, pods, queue.gang, queue.priority, bounds)
+            if len(agents):
+                asking.append(Chosen(queue, agents, preempt=True))
+                room = room - request[0].astype(np.int64) * len(agents)
+                most -= len(agents)
+        return asking, False
+
     def _within_cells(self, order: I64, queues: list[Queue], agents: int) -> I64:
         """The first of `order` that one match may take, as what they count must stay within bounds; at least one."""
         if not any(queue.terms or queue.alone for queue in queues):
@@ -282,7 +310,7 @@ class Launcher:
         self._agents = Agents.of(offer.attributes, offer.names, self._agents)
         flying: dict[int, list[I64]] = {}
         for share in coming:
-            flying.setdefault(share.queue.alone, []).append(share.agents.astype(np.int64))
+            flying.setdefault(share.queue.alone, []).append(share.agents[share.agents >= 0].astype(np.int64))
         for flight in self._in_flight:
             start = 0
             for part in flight.parts:
@@ -381,26 +409,6 @@ def _durations(queues: list[Queue]) -> I64:
     """int64[Q]: ms that a pod of each runs at most, 0: it does not say; empty where none does."""
     durations = np.array([queue.timeout_ms for queue in queues], dtype=np.int64)
     return durations if durations.any() else EMPTY_I64
-
-
-def _pressing(queues: list[Queue], room: I64, least: int, most: int) -> tuple[list[Chosen], bool]:
-    """What of these queues is to take the place of others, about `most` pods; whether that ended it.
-
-    Of a priority of `least` or more, the highest first. room: what the group may take. Whose agents matter has to wait
-    for room of its own: the master chooses where places cost least, and knows of no terms.
-    """
-    asking: list[Chosen] = []
-    able = [one for one in queues if one.priority >= least and not (one.terms or one.alone)]
-    for queue in sorted(able, key=lambda one: -one.priority):
-        if most <= 0:
-            return asking, True
-        pods = min(queue.total, max(most, queue.gang) // queue.gang * queue.gang)
-        pods = int(most_pods(_requests([queue]), np.array([pods]), np.array([queue.gang]), room)[0])
-        if pods > 0:
-            asking.append(Chosen(queue, np.full(pods, -1, dtype=np.int32), preempt=True))
-            room = room - np.array(queue.request, dtype=np.int64) * pods
-            most -= pods
-    return asking, False
 
 
 def _first_of(order: I64, counts: I32, gangs: I32, most: int) -> tuple[I32, int, I32]:

@@ -24,6 +24,8 @@ from orch.model.payload import empty
 from orch.model.resources import R
 from orch.placement.cluster import Cluster
 from orch.placement.columns import Int32, Int64
+from orch.placement.constraints import Limits
+from orch.placement.demand import Demand
 
 
 def passed(framework: str) -> Accept:
@@ -125,6 +127,25 @@ class FarOffers:
         self._sessions = np.concatenate([self._sessions, np.zeros(more, dtype=np.int64)])
         self._names = [*self._names, *[""] * more]
         self._attributes = [*self._attributes, *({} for _ in range(more))]
+
+
+def places_to_take(
+    offer: OfferBatch, cluster: Cluster, request: Int32, pods: int, gang: int, priority: int, limits: Limits
+) -> Int32:
+    """int32[k]: agents for up to so many pods, in whole gangs, on which they are to take the place of others.
+
+    For pods that may not be on any agent: matched onto what is free and what pods of lower priority hold, by the
+    offer's bands. request int32[1, R]; limits: of that one shape. Empty where the priority is below the bands.
+    """
+    band = int(np.searchsorted(offer.bands, priority, side="right")) - 1
+    if band < 0:
+        return EMPTY_I32
+    free, total, usable = cluster.columns()
+    most = np.minimum(free.astype(np.int64) + offer.freeable[band], total).astype(np.int32)
+    rules, allowed = limits
+    match = Cluster(most, total, usable).match(request, Demand.of([0], [pods], [gang]), allowed=allowed, rules=rules)
+    found: Int32 = match.agent[: match.placed[0]]
+    return found
 
 
 def most_pods(requests: Int32, counts: Int64, gangs: Int32, room: Int64) -> Int32:

@@ -16,7 +16,7 @@ from orch.model.resources import R
 from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
 from orch.placement.attributes import Agents
-from orch.placement.offered import Offered, most_pods, passed, rows_by_group
+from orch.placement.offered import Offered, most_pods, passed, places_to_take, rows_by_group
 from orch.services import constraints, host_ports
 from orch.services.registry import Registry
 from orch.services.service import Service
@@ -173,10 +173,9 @@ class Launcher:
         The master finds the places, unless constraints say which agents are possible: they are matched onto what is
         free, and what pods of lower priority hold.
         """
-        band = int(np.searchsorted(offer.bands, _priority(service), side="right")) - 1
         request, alone = _requests([service]), np.ones(1, dtype=np.int32)
         pods = most_pods(request, np.array([self._missing[service.path]]), alone, room)
-        if band < 0 or pods[0] <= 0:
+        if _priority(service) < int(offer.bands[0]) or pods[0] <= 0:
             return []
         coming = [
             (self._registry.services[part.path], row) for part in before for row in part.agents.tolist() if row >= 0
@@ -185,10 +184,7 @@ class Launcher:
         rules, allowed = constraints.limits(self._registry, [service], agents, coming)
         chosen = np.full(pods[0], -1, dtype=np.int32)
         if rules is not None or allowed is not None:
-            free, total, usable = cluster.columns()
-            most = np.minimum(free.astype(np.int64) + offer.freeable[band], total).astype(np.int32)
-            match = Cluster(most, total, usable).match(request, Asked.of([0], pods), allowed=allowed, rules=rules)
-            chosen = match.agent[: match.placed[0]]
+            chosen = places_to_take(offer, cluster, request, int(pods[0]), 1, _priority(service), (rules, allowed))
         room -= request[0].astype(np.int64) * len(chosen)
         return [replace(self._part(service, chosen), preempt=True)] if len(chosen) else []
 

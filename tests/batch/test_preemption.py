@@ -11,10 +11,13 @@ from orch.batch import Batch, views
 from orch.model import messages as m
 from orch.model.reasons import Reason
 from orch.model.requests import StopJob, SubmitJob
+from orch.model.specs.template import AffinityTemplate
 from orch.model.states import State
 from tests.batch.plain import Rig
 from tests.batch.test_batch import AGENT, job, template
+from tests.batch.test_constraints import submit
 from tests.batch.test_reconcile import seen_offer
+from tests.batch.zones import NAMES, ZONES, each_operator, rig_of
 
 
 @pytest.fixture
@@ -85,6 +88,51 @@ def test_no_more_ask_than_the_group_may_take_and_gangs_ask_whole(rig: Rig) -> No
 def test_who_has_nothing_of_enough_priority_passes(rig: Rig) -> None:
     waiting(rig, (2, 0, 0))
     assert len(pressed(rig, 4).ids) == 0
+
+
+def pressed_in_zones(rig: Rig, freeable: list[int]) -> m.Accept:
+    """The answer to an offer of full agents in two zones, where pods of a lower priority hold so many milli-CPUs."""
+    shown = seen_offer(rig)
+    offer = replace(
+        shown, names=NAMES, free=shown.free * np.array([0, 1, 1, 1, 1], dtype=np.int32),
+        bands=np.array([5], dtype=np.int32),
+        freeable=np.array([[[cpus, 0, 0, 0, 0] for cpus in freeable]], dtype=np.int32),
+        headroom=np.tile(shown.free.astype(np.int64).sum(axis=0), (2, 1)),
+    )  # fmt: skip
+    [command] = rig.machine.handle(rig.now_ms, offer)
+    rig.machine.check()
+    assert isinstance(command.message, m.Accept)
+    return command.message
+
+
+@each_operator
+def test_whose_agents_matter_takes_places_only_there(
+    count: int, rule: tuple[str, str, str | None], agents: list[int]
+) -> None:
+    rig = rig_of(Batch)
+    rig.master.refuse = lambda pod: True
+    submit(rig, count, rule, priority=5)
+    accept = pressed_in_zones(rig, [1000] * len(ZONES))
+    assert sorted(accept.agents.tolist()) == agents and accept.preempt.tolist() == [1] * len(agents)
+    assert (accept.sessions == np.array(rig.master.sessions)[accept.agents]).all()
+
+
+def test_a_gang_whose_agents_matter_takes_all_its_places_or_none() -> None:
+    rig = rig_of(Batch)
+    rig.master.refuse = lambda pod: True
+    submit(rig, 6, ("hostname", "UNIQUE", None), priority=5, gang=3)
+    assert pressed_in_zones(rig, [1000, 0, 100, 0]).agents.tolist() == []
+    accept = pressed_in_zones(rig, [1000, 100, 0, 100])
+    assert sorted(accept.agents.tolist()) == [0, 1, 3] and accept.gangs.tolist() == [0, 0, 0]
+
+
+def test_two_jobs_that_are_to_be_apart_take_no_places_beside_each_other() -> None:
+    rig = rig_of(Batch)
+    rig.master.refuse = lambda pod: True
+    submit(rig, 1, ("hostname", "IS", "h0"), priority=7, path="/demo/first")
+    submit(rig, 4, path="/demo/second", priority=6, affinity=(AffinityTemplate("/demo/first", "@zone", False, True),))
+    accept = pressed_in_zones(rig, [1000] * len(ZONES))
+    assert accept.priorities.tolist() == [7, 6, 6, 6, 6] and set(accept.agents[1:].tolist()) <= {2, 3}
 
 
 def test_a_place_that_the_master_found_is_where_the_pod_is(rig: Rig) -> None:
