@@ -191,6 +191,9 @@ def _gone(fact: facts_services.ServiceForgotten, host: Host, names: Names) -> It
 
 
 def _delayed(fact: facts_services.ServiceDelayed, host: Host, names: Names) -> Iterator[Told]:
+    if not fact.failures:
+        yield "service", {"path": fact.path, "change": "delay reset"}
+        return
     data = {"path": fact.path, "change": "delayed", "failures": fact.failures, "until_ms": fact.until_ms}
     yield "service", {**data, "reason": Reason(fact.reason).name}
 

@@ -6,6 +6,7 @@ Plain ASGI, because streaming replies must see a client that goes away.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 import time
 from collections.abc import Callable
@@ -25,13 +26,26 @@ AFTER_MS = 5_000
 OPEN_PATHS = frozenset({"/ping"})
 
 
-def bearer_of(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """The bearer token of a request's headers."""
+def token_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The token of a request's headers: `Bearer TOKEN`, `token=TOKEN` (DC/OS), or the password of `Basic`."""
     for name, value in headers:
         if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
+            given = value.decode("latin-1").strip()
+            if given.lower().startswith("token="):
+                return given.partition("=")[2]
+            scheme, _, token = given.partition(" ")
+            if scheme.lower() == "basic":
+                return _password(token)
             return token.strip() if scheme.lower() == "bearer" else None
     return None
+
+
+def _password(encoded: str) -> str | None:
+    try:
+        _, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return password if colon else None
 
 
 def same_token(given: str | None, expected: str) -> bool:
@@ -86,7 +100,7 @@ class Front:
     def _check(self, scope: Scope) -> None:
         if scope["path"] in OPEN_PATHS:
             return
-        given = bearer_of(scope["headers"])
+        given = token_of(scope["headers"])
         if given is None:
             raise UnauthenticatedError(
                 "the request has no token. Send `Authorization: Bearer TOKEN`; the token is in the file that `orch up` "

@@ -80,6 +80,34 @@ class KillInstances:
     scale: bool = False
 
 
+@record("restart-service")
+@dataclass(frozen=True)
+class RestartService:
+    """To `services`: all instances are replaced, as by a new version of the same spec. Reply as `PutService`.
+    Errors: not-found, conflict (it is being deleted).
+    """
+
+    request: str
+    key: str
+    user: str
+    at_ms: int
+    path: str
+
+
+@record("reset-delay")
+@dataclass(frozen=True)
+class ResetDelay:
+    """To `services`: launch without waiting any longer for earlier failures, which are forgotten. Reply: `{"path"}`.
+    Errors: not-found, conflict (it is being deleted).
+    """
+
+    request: str
+    key: str
+    user: str
+    at_ms: int
+    path: str
+
+
 @record("submit-job")
 @dataclass(frozen=True)
 class SubmitJob:

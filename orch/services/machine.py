@@ -25,7 +25,15 @@ from orch.model.messages import (
     Subscribe,
     Subscribed,
 )
-from orch.model.requests import DeleteService, KillInstances, PutService, ScaleService, TellStory
+from orch.model.requests import (
+    DeleteService,
+    KillInstances,
+    PutService,
+    ResetDelay,
+    RestartService,
+    ScaleService,
+    TellStory,
+)
 from orch.services import launches, planner, requests, updates
 from orch.services.launcher import Launcher
 from orch.services.registry import Registry
@@ -41,6 +49,8 @@ class Services(Machine):
         ScaleService: requests.scale,
         DeleteService: requests.delete,
         KillInstances: requests.kill,
+        RestartService: requests.restart,
+        ResetDelay: requests.reset_delay,
         TellStory: requests.tell_story,
         Subscribed: updates.subscribed,
         OfferBatch: launches.offered,

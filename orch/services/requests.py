@@ -9,8 +9,16 @@ import numpy as np
 from orch.machine.commands import Reply
 from orch.model import facts_services as facts
 from orch.model.errors import ConflictError, NotFoundError, OrchError, SpecError, TooManyError, UnavailableError
-from orch.model.reasons import Reason
-from orch.model.requests import DeleteService, KillInstances, PutService, ScaleService, TellStory
+from orch.model.reasons import NO_EXIT_CODE, Reason
+from orch.model.requests import (
+    DeleteService,
+    KillInstances,
+    PutService,
+    ResetDelay,
+    RestartService,
+    ScaleService,
+    TellStory,
+)
 from orch.model.resources import R
 from orch.model.specs.limits import COLUMN
 from orch.model.specs.template import Template
@@ -20,7 +28,7 @@ from orch.services.service import Service
 if TYPE_CHECKING:
     from orch.services.machine import Services
 
-Request = PutService | ScaleService | DeleteService | KillInstances
+Request = PutService | ScaleService | DeleteService | KillInstances | RestartService | ResetDelay
 
 REPLACED = Reason.REPLACED
 
@@ -109,12 +117,50 @@ def kill(machine: Services, now_ms: int, event: KillInstances) -> None:
     machine.settle(now_ms, [event.path])
 
 
+def restart(machine: Services, now_ms: int, event: RestartService) -> None:
+    """The spec as it is, as a new version: instances of the older one give way as in any change."""
+    service = _ready_for(machine, now_ms, event)
+    if service is None:
+        return
+    spec = service.spec
+    fact = facts.ServicePut(
+        at_ms=now_ms,
+        path=event.path,
+        user=event.user,
+        key=event.key,
+        version=max(now_ms, service.version + 1),
+        template_number=machine.registry.next_template,
+        template=spec.wire,
+        body=spec.body,
+        instances=service.wanted,
+    )
+    machine.emit(fact)
+    machine.story_book.note(now_ms, "restarted", event.path, user=event.user, version=fact.version)
+    machine.do(Reply(event.request, put_answer(service, False)))
+    machine.launcher.refresh()
+    machine.settle(now_ms, [event.path])
+
+
+def reset_delay(machine: Services, now_ms: int, event: ResetDelay) -> None:
+    """What is missing may start at once; the next failure is the first of a row again."""
+    service = _ready_for(machine, now_ms, event)
+    if service is None:
+        return
+    if service.delay.failures:
+        machine.emit(facts.ServiceDelayed(now_ms, event.path, 0, 0, 0, 0, 0, NO_EXIT_CODE, Reason.NONE))
+        machine.story_book.note(now_ms, "delay reset", event.path, user=event.user)
+    machine.nothing_to_do(now_ms, event, {"path": event.path})
+    machine.settle(now_ms, [event.path])
+
+
 def tell_story(machine: Services, now_ms: int, event: TellStory) -> None:
     """What happened to an instance (by id) or a service (by path)."""
     machine.do(Reply(event.request, {"notes": machine.story(event.thing)}))
 
 
-def _ready_for(machine: Services, now_ms: int, event: ScaleService | KillInstances) -> Service | None:
+def _ready_for(
+    machine: Services, now_ms: int, event: ScaleService | KillInstances | RestartService | ResetDelay
+) -> Service | None:
     """The service of a request that changes one; None where the request has been answered already."""
     if machine.answered_before(event):
         return None

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from orch.model.reasons import Reason
-from orch.model.requests import DeleteService, KillInstances, PutService, ScaleService, TellStory
+from orch.model.requests import (
+    DeleteService,
+    KillInstances,
+    PutService,
+    ResetDelay,
+    RestartService,
+    ScaleService,
+    TellStory,
+)
 from orch.model.specs.template import ContainerTemplate, HealthTemplate, Template, UnreachableTemplate
 from orch.model.states import State
 from orch.services import Services, views
@@ -374,3 +382,39 @@ def test_the_story_tells_what_happened(rig: Rig) -> None:
     rig.say([first], State.FAILED, 3)
     assert [note["what"] for note in rig.ask(TellStory, thing=first)["notes"]] == ["launched", "updated", "updated"]
     assert [note["what"] for note in rig.ask(TellStory, thing=PATH)["notes"]] == ["put", "delayed"]
+
+
+def test_a_restarted_service_has_the_same_spec_in_new_instances(rig: Rig) -> None:
+    rig.ask(PutService, **spec(2))
+    run(rig)
+    before, old = status(rig), live(rig)
+    answer = rig.ask(RestartService, path=PATH, key="r")
+    assert answer["version"] > before["version"] and answer["instances"] == 2
+    for _ in range(4):
+        run(rig)
+        stop(rig)
+    found = status(rig)
+    assert found["settled"] and found["version"] == answer["version"] and found["body"] == before["body"]
+    assert len(live(rig)) == 2 and not set(live(rig)) & set(old)
+    assert rig.ask(RestartService, path=PATH, key="r") == answer and status(rig)["version"] == answer["version"]
+    assert rig.refused(RestartService, path="/none")["status"] == 404
+    rig.same()
+
+
+def test_a_delay_that_is_reset_is_over_at_once_and_the_row_begins_anew(rig: Rig) -> None:
+    rig.ask(PutService, **spec(1, backoff_ms=1_000, backoff_factor_milli=3_000))
+    for _ in range(2):
+        run(rig)
+        rig.say(live(rig), State.FAILED, 1)
+        rig.ask(ResetDelay, path=PATH)
+        assert len(live(rig)) == 1, "it starts without waiting"
+    run(rig)
+    rig.say(live(rig), State.FAILED, 1)
+    assert views.waiting(rig.machine, PATH)["until_ms"] == rig.now_ms + 1_000
+    assert rig.ask(ResetDelay, path=PATH, key="d") == {"path": PATH}
+    run(rig)
+    rig.say(live(rig), State.FAILED, 1)
+    assert rig.ask(ResetDelay, path=PATH, key="d") == {"path": PATH}
+    assert not live(rig), "the same key again does nothing"
+    assert rig.refused(ResetDelay, path="/none")["status"] == 404
+    rig.same()
