@@ -200,7 +200,7 @@ class Cluster:
 
     async def info(self) -> dict[str, Any]:
         """What the cluster is, and how many of everything there are."""
-        return await self._run(self._wire.get("/v2/info"))
+        return await self._run(self._wire.get("/v2/info::orch"))
 
     def events(
         self, *, since: int | str | None = None, type: str | None = None, id: str | None = None, follow: bool = True

@@ -12,14 +12,29 @@ from orch.api import errors
 from orch.api.backend import Backend
 from orch.api.middleware import Front
 from orch.api.room import Room
-from orch.api.routes import agents, apps, blobs, cluster, events, find, instances, internal, jobs, pods, services
+from orch.api.routes import (
+    agents,
+    apps,
+    blobs,
+    cluster,
+    events,
+    find,
+    instances,
+    internal,
+    jobs,
+    pods,
+    queue,
+    services,
+    tasks,
+)
 from orch.api.routes.common import spec_components
 from orch.api.schemas import problem_components
 from orch.api.settings import Settings
 
 ABOUT = """One line of communication with a cluster: services (pods and apps), jobs, agents, logs, events.
 
-Every request but `/ping` carries `Authorization: Bearer TOKEN`. Every reply carries `X-Orch-Index`, the index of the
+Every request but `/ping` carries `Authorization: Bearer TOKEN` (or `token=TOKEN`, or `Basic` with the token as
+password). Every reply carries `X-Orch-Index`, the index of the
 journal that it is of; `?after=INDEX` on any request waits until the answer is at least as new. A change that carries an
 `Idempotency-Key` may be sent again: it is carried out once, and answered the same. Errors are
 `application/problem+json` with `type, title, status, detail, message, details: [{path, errors}]`.
@@ -39,7 +54,7 @@ def create_app(backend: Backend, settings: Settings) -> FastAPI:
     )
     room = app.state.room = Room(backend, settings)
     errors.install(app)
-    for part in (cluster, find, services, pods, apps, jobs, agents, instances, events, blobs, internal):
+    for part in (cluster, find, services, queue, pods, tasks, apps, jobs, agents, instances, events, blobs, internal):
         app.include_router(part.router)
     app.add_middleware(Front, token=settings.token, follower=lambda: room.follower, latencies=room.metrics.latencies)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

@@ -34,7 +34,7 @@ class Backend(Protocol):
         ...
 
     def info(self) -> dict[str, Any]:
-        """What `/v2/info` tells besides what the API knows itself: `{"cluster": id, "ray": ..., "data_dir": ...}`."""
+        """What `/v2/info::orch` tells besides what the API knows: `{"cluster": id, "ray": ..., "data_dir": ...}`."""
         ...
 
     async def spans(self, since: float) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from orch.api import marathon_events
 from orch.api.facts import events_of, names_before
 from orch.machine.host import Host, Record
 
@@ -40,13 +41,16 @@ class Event:
 
 
 Filter = Callable[[Event], bool]
+Form = Literal["orch", "marathon"]
+"""In whose types and fields a reader gets events."""
 
 
 class Subscription:
     """A bounded queue of events for one reader. Close it when the reader is gone."""
 
-    def __init__(self, follower: Follower, wanted: Filter, limit: int, index: int) -> None:
+    def __init__(self, follower: Follower, wanted: Filter, limit: int, index: int, form: Form) -> None:
         self._follower, self._wanted, self._limit = follower, wanted, limit
+        self.form = form
         self._queue: deque[Event] = deque()
         self._lost = False
         self._read_index = index
@@ -139,11 +143,14 @@ class Follower:
         """Replay records of the feed, tell subscribers and wake whoever waits. `now_ms`: the clock, to know the lag."""
         for record in records:
             names = names_before(record, self.replica)
+            seen = marathon_events.before(record, self.replica) if self._listens("marathon") else None
             self.replica.replay(record)
             self.position += 1
             if now_ms:
                 self.lag_ms = max(0, now_ms - record.at_ms)
             self._publish(events_of(record, self.replica, names), record)
+            if seen is not None:
+                self.tell(marathon_events.events_of(record, self.replica, seen), record.at_ms)
         if records:
             self._wake()
 
@@ -180,9 +187,14 @@ class Follower:
                     await self._moved.wait()
         return self.index >= index
 
-    def subscribe(self, wanted: Filter, since: tuple[int, int] | None, limit: int) -> Subscription:
+    def tell(self, found: Iterable[tuple[str, dict[str, Any]]], at_ms: int) -> None:
+        """Events in Marathon's form, for those who listen now; they are not kept."""
+        events = [Event(*self._last_id, at_ms, kind, data) for kind, data in found]
+        self._offer(events, "marathon")
+
+    def subscribe(self, wanted: Filter, since: tuple[int, int] | None, limit: int, form: Form = "orch") -> Subscription:
         """Events from now on; with `since`, also those after it, behind a gap where not all of them are kept."""
-        subscription = Subscription(self, wanted, limit, self.index if since is None else since[0])
+        subscription = Subscription(self, wanted, limit, self.index if since is None else since[0], form)
         if self.closed:
             subscription.close()
             return subscription
@@ -215,8 +227,15 @@ class Follower:
             last = self._kept[min(overflow, len(self._kept)) - 1]
             self._complete_since = (last.index, last.nth)
         self._kept.extend(events)
+        self._offer(events, "orch")
+
+    def _offer(self, events: list[Event], form: Form) -> None:
         for subscription in self._subscriptions:
-            subscription.offer(events)
+            if subscription.form == form:
+                subscription.offer(events)
+
+    def _listens(self, form: Form) -> bool:
+        return any(subscription.form == form for subscription in self._subscriptions)
 
     def _wake(self) -> None:
         self.moves += 1

@@ -17,7 +17,6 @@ _POD_STATES = {
     "KILLING": "TERMINAL",
     "UNREACHABLE": "DEGRADED",
 }
-_TASK_STATES = {"UNREACHABLE": "TASK_UNREACHABLE", "DROPPED": "TASK_DROPPED"}
 
 
 def timestamp(at_ms: int | None) -> str:
@@ -40,15 +39,27 @@ def pod(spec: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
+_OURS = ("preferences", "affinity")
+"""Fields that Marathon has not, and strict clients refuse: they are shown where they say something."""
+
+
+def shown(spec: dict[str, Any]) -> dict[str, Any]:
+    """An app's spec as clients of Marathon read it."""
+    return {name: value for name, value in spec.items() if value or name not in _OURS}
+
+
+def versioned(spec: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
+    """An app's spec with the time of its version."""
+    stamp = timestamp(service["version"])
+    return {**shown(spec), "version": stamp, "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp}}
+
+
 def app(spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """An app's spec with the counts of its instances."""
     states = [row["state"] for row in rows]
     healthy = [row.get("healthy") for row in rows if row["state"] == "RUNNING"]
-    stamp = timestamp(service["version"])
     return {
-        **spec,
-        "version": stamp,
-        "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp},
+        **versioned(spec, service),
         "tasksStaged": sum(state in ("STAGING", "STARTING") for state in states),
         "tasksRunning": states.count("RUNNING"),
         "tasksHealthy": sum(found is True for found in healthy),
@@ -57,8 +68,8 @@ def app(spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]
     }
 
 
-def task(row: dict[str, Any]) -> dict[str, Any]:
-    """One instance of an app."""
+def task(row: dict[str, Any], service_ports: list[int] | None = None) -> dict[str, Any]:
+    """One instance of an app. service_ports: the app's, one for each of its ports."""
     endpoints = row.get("endpoints") or []
     healthy = row.get("healthy")
     found = {
@@ -66,18 +77,53 @@ def task(row: dict[str, Any]) -> dict[str, Any]:
         "appId": row["path"],
         "slaveId": row["agent"],
         "host": row["host"],
-        "state": _TASK_STATES.get(row["state"], f"TASK_{row['state']}"),
+        "state": task_state(row["state"]),
         "stagedAt": timestamp(row.get("launched_ms") or row.get("since_ms")),
         "startedAt": timestamp(row["started_ms"]) if row.get("started_ms") else None,
         "version": timestamp(row.get("version")),
         "ports": [endpoint["port"] for endpoint in endpoints],
+        "servicePorts": service_ports or [],
         "ipAddresses": [{"ipAddress": row["host"], "protocol": "IPv4"}] if row.get("host") else [],
+        "localVolumes": [],
+        "role": "*",
     }
     if healthy is not None:
-        found["healthCheckResults"] = [
-            {"alive": healthy, "instanceId": row["name"], "consecutiveFailures": 0 if healthy else 1}
-        ]
+        found["healthCheckResults"] = [health(row, healthy)]
     return found
+
+
+def health(row: dict[str, Any], healthy: bool) -> dict[str, Any]:
+    """What is known of an instance's health. The agent counts its failures itself: here it is one, or none."""
+    return {
+        "alive": healthy,
+        "taskId": row["name"],
+        "instanceId": row["name"],
+        "consecutiveFailures": 0 if healthy else 1,
+        "firstSuccess": None,
+        "lastSuccess": None,
+        "lastFailure": None,
+        "lastFailureCause": None,
+    }
+
+
+def task_state(state: str) -> str:
+    """An instance's state in Mesos's words: `TASK_RUNNING`."""
+    return f"TASK_{state}"
+
+
+def failure(row: dict[str, Any]) -> dict[str, Any]:
+    """An instance that ended badly, as `lastTaskFailure`."""
+    return {
+        "appId": row["path"],
+        "host": row["host"] or "",
+        "message": row["note"] or "",
+        "state": task_state(row["state"]),
+        "taskId": row["name"],
+        "instanceId": row["name"],
+        "slaveId": row["agent"],
+        "timestamp": timestamp(row["ended_ms"]),
+        "version": timestamp(row["version"]),
+    }
 
 
 def pod_status(

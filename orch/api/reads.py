@@ -287,6 +287,12 @@ def service_template(host: Host, path: str) -> Template:
     return services_of(host).registry.services[path].spec.template
 
 
+def service_ports(host: Host, path: str) -> list[int]:
+    """The service port of each endpoint of a service that is there, in order."""
+    template = service_template(host, path)
+    return [endpoint.service_port for container in template.containers for endpoint in container.endpoints]
+
+
 def service_waiting(host: Host, path: str) -> dict[str, Any] | None:
     """What is missing of a service, and what hinders it."""
     return service_views.waiting(services_of(host), path, int(time.time() * 1000))

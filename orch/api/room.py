@@ -55,14 +55,20 @@ class Room:
         """The machines as of `follower.index`; it may be another object after a wait."""
         return self.backend.follower.replica
 
-    async def call(self, machine: str, make: Callable[[dict[str, Any]], Any], request: Request) -> Any:
-        """Send a machine what `make` builds of `{request, key, user, at_ms}`; its answer, once the replica shows it."""
+    async def call(
+        self, machine: str, make: Callable[[dict[str, Any]], Any], request: Request, at: int | None = None
+    ) -> Any:
+        """Send a machine what `make` builds of `{request, key, user, at_ms}`; its answer, once the replica shows it.
+
+        at: of a request that is carried out in several calls, the number of this one.
+        """
         key = key_of(request)
         if key:
+            key = key if at is None else f"{key}.{at}"
             asked = encode(make({"request": "", "key": "", "user": self.settings.user, "at_ms": 0}))
             key = sealed(key, hashlib.blake2b(asked, digest_size=12).hexdigest())
         stamp = {
-            "request": request_id_of(request),
+            "request": request_id_of(request) if at is None else f"{request_id_of(request)}.{at}",
             "key": key,
             "user": self.settings.user,
             "at_ms": int(time.time() * 1000),
@@ -70,6 +76,12 @@ class Room:
         answer: Answer = await self.backend.call(machine, make(stamp))
         await self.follower.wait_index(answer.index, SEEN_MS)
         return answer.body
+
+    def tell(self, kind: str, request: Request, **more: Any) -> None:
+        """Tell those who listen in Marathon's form of a request that changes something."""
+        address = "" if request.client is None else request.client.host
+        data = {"clientIp": address, "uri": request.url.path, **more}
+        self.follower.tell([(kind, data)], int(time.time() * 1000))
 
     async def wait_until(self, look: Callable[[], tuple[bool, T]], timeout_ms: int) -> tuple[bool, T]:
         """Look after every move of the feed until `look` says done, or the time is over; returns its last answer.

@@ -224,6 +224,12 @@ class Info(Shape):
     warnings: list[str] = []
 
 
+class Message(Shape):
+    """A word on what was done."""
+
+    message: str
+
+
 class Found(Shape):
     """What an id is."""
 

@@ -199,7 +199,7 @@ class Cluster:
 
     def info(self) -> dict[str, Any]:
         """What the cluster is, and how many of everything there are."""
-        return self._run(self._wire.get("/v2/info"))
+        return self._run(self._wire.get("/v2/info::orch"))
 
     def events(
         self, *, since: int | str | None = None, type: str | None = None, id: str | None = None, follow: bool = True

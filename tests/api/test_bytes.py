@@ -142,7 +142,7 @@ def test_a_lost_line_cuts_the_reply_off(world: World, node: TinyNode) -> None:
         with pytest.raises(httpx.RemoteProtocolError):
             next(pieces)
     deadline(lambda: world.do(lambda: len(world.room.nodes)) == 0, "the node is still known")
-    assert get(world, "/v2/info").json()["nodes"] == 0
+    assert get(world, "/v2/info::orch").json()["nodes"] == 0
 
 
 # ---- outputs ---------------------------------------------------------------------------------------------------

@@ -39,11 +39,11 @@ class Reader:
 
 
 def stream(world: World, query: str = "") -> Any:
-    return httpx.stream("GET", f"{world.url}/v2/events{query}", headers=world.headers(), timeout=20)
+    return httpx.stream("GET", f"{world.url}/v2/events::orch{query}", headers=world.headers(), timeout=20)
 
 
 def past(world: World, query: str = "") -> list[tuple[str, str, dict[str, Any]]]:
-    answer = httpx.get(f"{world.url}/v2/events?follow=false{query}", headers=world.headers(), timeout=20)
+    answer = httpx.get(f"{world.url}/v2/events::orch?follow=false{query}", headers=world.headers(), timeout=20)
     return SseParser().feed(answer.content)
 
 
@@ -73,7 +73,7 @@ def test_a_reader_goes_on_where_it_was(world: World) -> None:
     index = everything[2][2]["index"]
     assert past(world, f"&since={index}") == [event for event in everything if event[2]["index"] > index]
     headers = {**world.headers(), "Last-Event-ID": everything[2][0]}
-    with httpx.stream("GET", f"{world.url}/v2/events", headers=headers, timeout=20) as answer:
+    with httpx.stream("GET", f"{world.url}/v2/events::orch", headers=headers, timeout=20) as answer:
         assert Reader(answer).next() == everything[3]
 
 

@@ -101,7 +101,7 @@ POD = orch.Pod(
 @pytest.mark.parametrize(
     ("path", "model"),
     [
-        ("/v2/info", schemas.Info),
+        ("/v2/info::orch", schemas.Info),
         ("/v2/agents", schemas.Agents),
         ("/v2/agents/a1", schemas.AgentShape),
         ("/v2/services", schemas.Services),

@@ -4,71 +4,87 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from orch.api import marathon, reads
-from orch.api.bodies import read_json
+from orch.api import embeds, marathon, reads
+from orch.api.bodies import field_error, read_json
 from orch.api.room import Room
-from orch.api.routes.common import Key, Now, TheRoom, answer, body_of, spec_ref
-from orch.api.routes.pods import kill_instances, put, with_id
+from orch.api.routes.common import AppId, Key, Now, TheRoom, answer, body_of, spec_ref
+from orch.api.routes.pods import checked, put, send, with_id
 from orch.api.routes.services import absolute
+from orch.api.routes.tasks import Force, app_or_404, deployed, in_group
 from orch.api.schemas import Deployment
-from orch.model.errors import NotFoundError
-from orch.model.requests import DeleteService
+from orch.model.requests import DeleteService, RestartService
 
 router = APIRouter(tags=["apps"])
-AppId = Annotated[str, Path(description="The app's id, such as demo/web.")]
 
 _EXAMPLE = {"id": "/demo/sleep", "cmd": "sleep 3600", "cpus": 0.1, "mem": 32, "instances": 2}
 _BODY = body_of(spec_ref("AppSpec"), example=_EXAMPLE, also={"application/yaml": {"schema": {"type": "object"}}})
+_BODIES = body_of({"type": "array", "items": spec_ref("AppSpec")}, example=[_EXAMPLE])
 _APP = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "The app, with every default filled in."}
+Embed = Annotated[
+    list[str] | None,
+    Query(description="What to show besides: apps.tasks, apps.lastTaskFailure, apps.failures, apps.taskStats."),
+]
+Partial = Annotated[bool, Query(description="Fields that are left out keep their values; false: take their defaults.")]
 
 
 @router.post("/v2/apps", status_code=201, summary="Run an app", responses={201: _APP}, openapi_extra=_BODY)
-async def create(request: Request, room: TheRoom, now: Now = False, key: Key = None) -> Response:
+async def create(request: Request, room: TheRoom, now: Now = False, force: Force = False, key: Key = None) -> Response:
     """409 where there is a service of that id."""
     body = await read_json(request, room.settings.spec_bytes)
     path = await put(room, request, body, "app", now, replace=False)
-    return answer(_app(room, path), 201, {"Location": f"/v2/apps{path}"})
+    identity = marathon.deployment_id(path, room.follower.index)
+    shown = {**embeds.app(room.replica, path, embeds.ONE), "deployments": [{"id": identity}]}
+    return answer(shown, 201, {"Location": f"/v2/apps{path}", "Marathon-Deployment-Id": identity})
 
 
 @router.get("/v2/apps", summary="List apps")
-async def list_apps(room: TheRoom) -> Response:
+async def list_apps(
+    room: TheRoom,
+    cmd: Annotated[str | None, Query(description="Only apps with this in their cmd.")] = None,
+    id: Annotated[str | None, Query(description="Only apps with this in their id.")] = None,
+    label: Annotated[
+        str | None, Query(description="Only apps that this selects: `a==x, b!=y, c in (x, y), d notin (z), e`.")
+    ] = None,
+    embed: Embed = None,
+) -> Response:
     """`{apps: [...]}`."""
-    paths = [str(found["id"]) for found in reads.specs(room.replica, "app")]
-    return answer({"apps": [_app(room, path) for path in paths]})
-
-
-@router.get("/v2/apps/{id:path}/tasks", summary="The instances of an app, in Marathon's words")
-async def tasks(room: TheRoom, id: AppId) -> Response:
-    """`{tasks: [...]}`."""
-    _app_or_404(room, absolute(id))
-    return answer({"tasks": _tasks(room, absolute(id))})
-
-
-@router.delete("/v2/apps/{id:path}/tasks/{task}", summary="Stop one instance of an app")
-async def kill(request: Request, room: TheRoom, id: AppId, task: str, scale: bool = False, key: Key = None) -> Response:
-    """Another takes its place, unless `scale`."""
-    path = absolute(id)
-    _app_or_404(room, path)
-    found = reads.instance(room.replica, task)
-    if found is None or found["path"] != path:
-        raise NotFoundError(f"{path} has no instance {task!r}.")
-    await kill_instances(room, request, path, [found], scale)
-    return answer({"task": marathon.task(found)})
+    paths = embeds.chosen(room.replica, cmd, id, label)
+    parts = embeds.asked(embed or ())
+    return answer({"apps": [embeds.app(room.replica, path, parts) for path in paths]})
 
 
 @router.get("/v2/apps/{id:path}", summary="One app", responses={200: _APP})
-async def one(room: TheRoom, id: AppId) -> Response:
-    """`{app: {...}}` with counts and its instances."""
-    path = absolute(id)
-    return answer({"app": {**_app(room, path), "tasks": _tasks(room, path)}})
+async def one(room: TheRoom, id: AppId, embed: Embed = None) -> Response:
+    """`{app: {...}}` with counts, instances and the last failure; of `group/*`, `{"*": [...]}`: all apps in a group."""
+    parts = embeds.asked(embed or (), least=embeds.ONE)
+    if id.endswith("*"):
+        return answer({"*": [embeds.app(room.replica, path, parts) for path in in_group(room, id)]})
+    path = app_or_404(room, absolute(id))
+    return answer({"app": embeds.app(room.replica, path, parts)})
+
+
+@router.put(
+    "/v2/apps", summary="Change apps, or run them", responses={200: {"model": Deployment}}, openapi_extra=_BODIES
+)
+async def replace_many(
+    request: Request, room: TheRoom, partialUpdate: Partial = True, force: Force = False, key: Key = None
+) -> Response:
+    """A list. All are checked before the first is changed."""
+    return await _change_many(room, request, partialUpdate)
+
+
+@router.patch("/v2/apps", summary="Change apps", responses={200: {"model": Deployment}}, openapi_extra=_BODIES)
+async def change_many(request: Request, room: TheRoom, force: Force = False, key: Key = None) -> Response:
+    """A list. Fields that are left out keep their values."""
+    return await _change_many(room, request, partial=True)
 
 
 @router.put(
     "/v2/apps/{id:path}",
     summary="Change an app, or run it",
-    responses={200: {"model": Deployment}},
+    responses={200: {"model": Deployment}, 201: {"model": Deployment}},
     openapi_extra=_BODY,
 )
 async def replace(
@@ -76,49 +92,62 @@ async def replace(
     room: TheRoom,
     id: AppId,
     now: Now = False,
-    partialUpdate: bool = True,
+    partialUpdate: Partial = True,
+    force: Force = False,
     key: Key = None,
 ) -> Response:
-    """Fields that are left out keep their values, unless `partialUpdate=false`."""
+    """201 where it is new. Fields that are left out keep their values, unless `partialUpdate=false`."""
     path = absolute(id)
     body = with_id(await read_json(request, room.settings.spec_bytes), path)
-    before = reads.spec(room.replica, path, "app")
-    if before is not None and partialUpdate and isinstance(body, dict):
-        body = {**marathon.writable(before), **body}
-    await put(room, request, body, "app", now, replace=True)
-    return _deployment(room, path, 200 if before is not None else 201)
+    is_new = reads.spec(room.replica, path, "app") is None
+    await put(room, request, _merged(room, body, partialUpdate), "app", now, replace=True)
+    return deployed(room, [path], 201 if is_new else 200)
+
+
+@router.patch(
+    "/v2/apps/{id:path}", summary="Change an app", responses={200: {"model": Deployment}}, openapi_extra=_BODY
+)
+async def change(request: Request, room: TheRoom, id: AppId, force: Force = False, key: Key = None) -> Response:
+    """Fields that are left out keep their values."""
+    return await replace(request, room, id, partialUpdate=True)
+
+
+@router.post("/v2/apps/{id:path}/restart", summary="Restart an app", responses={200: {"model": Deployment}})
+async def restart(request: Request, room: TheRoom, id: AppId, force: Force = False, key: Key = None) -> Response:
+    """All its instances are replaced, as by a new version of the same spec."""
+    path = app_or_404(room, absolute(id))
+    await room.call("services", lambda stamp: RestartService(**stamp, path=path), request)
+    return deployed(room, [path])
 
 
 @router.delete("/v2/apps/{id:path}", summary="Stop an app", responses={200: {"model": Deployment}})
-async def delete(request: Request, room: TheRoom, id: AppId, key: Key = None) -> Response:
+async def delete(request: Request, room: TheRoom, id: AppId, force: Force = False, key: Key = None) -> Response:
     """All its instances are stopped; it is gone once they are."""
-    path = absolute(id)
-    _app_or_404(room, path)
+    path = app_or_404(room, absolute(id))
+    room.tell("api_post_event", request, appDefinition={"id": path})
     await room.call("services", lambda stamp: DeleteService(**stamp, path=path), request)
-    return _deployment(room, path, 200)
+    return deployed(room, [path])
 
 
-def _deployment(room: Room, path: str, status: int) -> Response:
-    identity = marathon.deployment_id(path, room.follower.index)
-    found = reads.service(room.replica, path)
-    version = marathon.timestamp(found["version"]) if found else marathon.timestamp(0)
-    return answer({"version": version, "deploymentId": identity}, status, {"Marathon-Deployment-Id": identity})
+async def _change_many(room: Room, request: Request, partial: bool) -> Response:
+    bodies = await read_json(request, room.settings.spec_bytes)
+    if not isinstance(bodies, list):
+        raise field_error("/", "must be a list of apps")
+    merged = []
+    for at, body in enumerate(bodies):
+        if not isinstance(body, dict) or not isinstance(body.get("id"), str):
+            raise field_error(f"/({at})/id", "is required: add it")
+        merged.append(_merged(room, {**body, "id": absolute(body["id"])}, partial))
+    specs = [checked(room, body, "app", now=False) for body in merged]
+    paths = []
+    for at, (spec, template) in enumerate(specs):
+        paths.append(await send(room, request, spec, template, replace=True, at=at))
+    return deployed(room, paths)
 
 
-def _app_or_404(room: Room, path: str) -> dict[str, Any]:
-    found = reads.spec(room.replica, path, "app")
-    if found is None:
-        raise NotFoundError(f"App '{path}' does not exist. `orch ps` lists what there is.")
-    return found
-
-
-def _app(room: Room, path: str) -> dict[str, Any]:
-    spec = _app_or_404(room, path)
-    service = reads.service(room.replica, path)
-    assert service is not None
-    return marathon.app(spec, service, reads.service_instances(room.replica, path))
-
-
-def _tasks(room: Room, path: str) -> list[dict[str, Any]]:
-    rows = reads.service_instances(room.replica, path)
-    return [marathon.task(row) for row in rows]
+def _merged(room: Room, body: Any, partial: bool) -> Any:
+    """The body over what the app is now, where only a part of it is given."""
+    if not isinstance(body, dict) or not partial:
+        return body
+    before = reads.spec(room.replica, body["id"], "app")
+    return body if before is None else {**marathon.writable(before), **body}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from orch.api.room import Room, room_of
 from orch.model.codec import encode
@@ -30,6 +30,8 @@ TimeoutMs = Annotated[
 ]
 Story = Annotated[bool, Query(description="With what happened to it, oldest first.")]
 Now = Annotated[bool, Query(description="Refuse it (409, with `why`) if it can't be placed now.")]
+ServicePath = Annotated[str, Path(description="The service's path, such as demo/web.")]
+AppId = Annotated[str, Path(description="The app's id, such as demo/web.")]
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The same key again gets the first answer, and nothing new is done."),

@@ -1,14 +1,20 @@
-"""The event stream: server-sent events with ids, `since`, filters, and a `gap` where a reader fell behind."""
+"""The event streams: Marathon's at `/v2/events`, and our own at `/v2/events::orch`.
+
+Ours has ids, `since`, filters, and a `gap` where a reader fell behind. Marathon's ends there: its clients come back,
+and read the present state.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
+from orch.api import marathon
 from orch.api.facts import TYPES
 from orch.api.follower import Event, Filter
 from orch.api.room import Room
@@ -21,7 +27,53 @@ _NO_NTH = 2**62
 _DOC: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
-@router.get("/v2/events", summary="What happens, as it happens", responses=_DOC)
+@router.get("/v2/events", summary="What happens to services, in Marathon's events", responses=_DOC)
+async def marathon_events(
+    request: Request,
+    room: TheRoom,
+    event_type: Annotated[list[str] | None, Query(description="Only events of these types.")] = None,
+    plan_format: Annotated[
+        str | None, Query(alias="plan-format", description="`light`: plans without the groups they lead from and to.")
+    ] = None,
+) -> StreamingResponse:
+    """From now on. Data is `{eventType, timestamp, ...}`. Who falls too far behind is cut off, and may come back."""
+    room.check_streams()
+    address = "" if request.client is None else request.client.host
+    stream = _marathon_stream(room, address, frozenset(event_type or ()), plan_format == "light")
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+async def _marathon_stream(room: Room, address: str, types: frozenset[str], light: bool) -> AsyncIterator[bytes]:
+    def select(event: Event) -> bool:
+        return not types or event.type in types
+
+    def tell(kind: str) -> None:
+        room.follower.tell([(kind, {"remoteAddress": address})], int(time.time() * 1000))
+
+    with room.stream():
+        subscription = room.follower.subscribe(select, None, room.settings.queued_events, "marathon")
+        try:
+            tell("event_stream_attached")
+            while True:
+                event = await subscription.next(room.settings.ping_ms)
+                if subscription.closed or (event is not None and event.type == "gap"):
+                    return
+                yield b"\n" if event is None else marathon_written(event, light)
+        finally:
+            subscription.close()
+            tell("event_stream_detached")
+
+
+def marathon_written(event: Event, light: bool) -> bytes:
+    """One event on the wire, as Marathon writes it. light: without the groups of a plan."""
+    body = dict(event.data)
+    if light and isinstance(body.get("plan"), dict):
+        body["plan"] = {name: value for name, value in body["plan"].items() if name not in ("original", "target")}
+    body |= {"eventType": event.type, "timestamp": marathon.timestamp(event.at_ms)}
+    return f"event: {event.type}\ndata: {json.dumps(body, separators=(',', ':'))}\n\n".encode()
+
+
+@router.get("/v2/events::orch", summary="What happens, as it happens", responses=_DOC)
 async def events(
     room: TheRoom,
     since: Annotated[str | None, Query(description="Begin after this index, or after the event of this id.")] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Request, Response
@@ -14,6 +14,9 @@ from orch.api.routes.common import Key, Now, TheRoom, answer, body_of, spec_ref
 from orch.api.routes.services import absolute
 from orch.model.errors import NotFoundError, UnplaceableError
 from orch.model.requests import DeleteService, KillInstances, PutService
+
+if TYPE_CHECKING:
+    from orch.model.specs import AppSpec, PodSpec, Template
 
 router = APIRouter(tags=["pods"])
 PodId = Annotated[str, Path(description="The pod's id, such as demo/web.")]
@@ -127,6 +130,7 @@ async def delete(request: Request, room: TheRoom, id: PodId, key: Key = None) ->
     path = absolute(id)
     _pod_or_404(room, path)
     await room.call("services", lambda stamp: DeleteService(**stamp, path=path), request)
+    room.tell("pod_deleted_event", request)
     return Response(
         status_code=202, headers={"Marathon-Deployment-Id": marathon.deployment_id(path, room.follower.index)}
     )
@@ -137,7 +141,13 @@ async def delete(request: Request, room: TheRoom, id: PodId, key: Key = None) ->
 
 async def put(room: Room, request: Request, body: Any, kind: str, now: bool, replace: bool) -> str:
     """Check a spec and hand it to `services`; returns its path. Raises SpecError, ConflictError, UnplaceableError."""
-    from orch.model.specs import compile_spec, parse_app, parse_pod, to_marathon
+    spec, template = checked(room, body, kind, now)
+    return await send(room, request, spec, template, replace)
+
+
+def checked(room: Room, body: Any, kind: str, now: bool) -> tuple[PodSpec | AppSpec, Template]:
+    """A body's spec and template. Raises SpecError; with `now`, UnplaceableError where it can't be placed now."""
+    from orch.model.specs import compile_spec, parse_app, parse_pod
 
     spec = parse_pod(body) if kind == "pod" else parse_app(body)
     template = compile_spec(spec)
@@ -145,17 +155,32 @@ async def put(room: Room, request: Request, body: Any, kind: str, now: bool, rep
         found = why.of_template(room.replica, template)
         if found["never"] or not found["feasible"]:
             raise UnplaceableError(f"{kind} {template.path} can't be placed now. {found['sentence']}", why=found)
-    await room.call(
+    return spec, template
+
+
+async def send(
+    room: Room, request: Request, spec: PodSpec | AppSpec, template: Template, replace: bool, at: int | None = None
+) -> str:
+    """Hand a checked spec to `services`; returns its path. at: its place among the several of one request."""
+    from orch.model.specs import to_marathon
+
+    body = to_marathon(spec)
+    if template.kind == "app":
+        room.tell("api_post_event", request, appDefinition=marathon.shown(body))
+    done = await room.call(
         "services",
         lambda stamp: PutService(
             **stamp,
             template=template.to_wire(),
-            body=to_marathon(spec),
+            body=body,
             instances=template.instances,
             replace=replace,
         ),
         request,
+        at,
     )
+    if template.kind == "pod":
+        room.tell("pod_created_event" if done["created"] else "pod_updated_event", request)
     return template.path
 
 
@@ -169,10 +194,12 @@ def with_id(body: Any, path: str) -> Any:
     return {**body, "id": path}
 
 
-async def kill_instances(room: Room, request: Request, path: str, found: list[dict[str, Any]], scale: bool) -> None:
-    """Stop instances of one service."""
+async def kill_instances(
+    room: Room, request: Request, path: str, found: list[dict[str, Any]], scale: bool, at: int | None = None
+) -> None:
+    """Stop instances of one service. at: its place among the several of one request."""
     ids = np.array([one["number"] for one in found], dtype=np.int64)
-    await room.call("services", lambda stamp: KillInstances(**stamp, path=path, ids=ids, scale=scale), request)
+    await room.call("services", lambda stamp: KillInstances(**stamp, path=path, ids=ids, scale=scale), request, at)
 
 
 def _instance_of(room: Room, path: str, name: str) -> dict[str, Any]:

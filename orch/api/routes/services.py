@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from orch.api import reads
 from orch.api.bodies import read_object
 from orch.api.room import Room
-from orch.api.routes.common import Key, Limit, Story, TheRoom, TimeoutMs, answer, body_of
+from orch.api.routes.common import Key, Limit, ServicePath, Story, TheRoom, TimeoutMs, answer, body_of
 from orch.api.schemas import Instances, Services, ServiceShape, WaitedService
 from orch.api.story import story as told
 from orch.model.errors import NotFoundError
 from orch.model.requests import DeleteService, ScaleService
 
 router = APIRouter(tags=["services"])
-ServicePath = Annotated[str, Path(description="The service's path, such as demo/web.")]
 
 _SCALE: dict[str, Any] = {
     "type": "object",

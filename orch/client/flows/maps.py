@@ -76,7 +76,7 @@ def upload(wire: Wire, payload: bytes) -> Flow[str]:
 
 
 def _good_chunk(wire: Wire, items: int, cpus: float) -> Flow[int]:
-    info = yield from wire.get("/v2/info")
+    info = yield from wire.get("/v2/info::orch")
     at_once = max(1.0, float(info["resources"]["total"]["cpus"]) / max(cpus, 0.001))
     return max(1, -(-items // int(CHUNKS_PER_CPU * at_once)))
 

@@ -72,7 +72,7 @@ def events(wire: Wire, params: dict[str, Any], follow: bool) -> Flow[None]:
     while True:
         parser = SseParser()
         asked = {**params, "since": since, "follow": str(follow).lower()}
-        stream = yield from wire.open(Call("GET", "/v2/events", asked, timeout_s=SILENCE_S))
+        stream = yield from wire.open(Call("GET", "/v2/events::orch", asked, timeout_s=SILENCE_S))
         try:
             while data := (yield Read(stream)):
                 for identity, kind, body in parser.feed(data):
