@@ -123,6 +123,7 @@ class Follower:
         self._subscriptions: list[Subscription] = []
         self._moved = asyncio.Event()
         self._last_id = (replica.index, 0)
+        self._held: dict[int, str] = {}
 
     @property
     def index(self) -> int:
@@ -143,7 +144,7 @@ class Follower:
         """Replay records of the feed, tell subscribers and wake whoever waits. `now_ms`: the clock, to know the lag."""
         for record in records:
             names = names_before(record, self.replica)
-            seen = marathon_events.before(record, self.replica) if self._listens("marathon") else None
+            seen = self._seen(record)
             self.replica.replay(record)
             self.position += 1
             if now_ms:
@@ -158,6 +159,7 @@ class Follower:
         """Start again from a new image (the feed had a gap, or its master a restart). Subscribers get a gap."""
         self.replica, self.position = replica, position
         self._kept.clear()
+        self._held.clear()
         self._complete_since = (replica.index, 0)
         self._last_id = max(self._last_id, (replica.index, 0))
         for subscription in self._subscriptions:
@@ -229,13 +231,17 @@ class Follower:
         self._kept.extend(events)
         self._offer(events, "orch")
 
+    def _seen(self, record: Record) -> marathon_events.Before | None:
+        """What Marathon's events of a record need to know of the time before; None where nobody listens."""
+        if not any(subscription.form == "marathon" for subscription in self._subscriptions):
+            self._held.clear()
+            return None
+        return marathon_events.before(record, self.replica, self._held)
+
     def _offer(self, events: list[Event], form: Form) -> None:
         for subscription in self._subscriptions:
             if subscription.form == form:
                 subscription.offer(events)
-
-    def _listens(self, form: Form) -> bool:
-        return any(subscription.form == form for subscription in self._subscriptions)
 
     def _wake(self) -> None:
         self.moves += 1

@@ -115,17 +115,17 @@ def _unused(host: Host, path: str, now_ms: int) -> list[dict[str, Any]]:
     rules, allowed = reads.service_limits(host, path)
     found = []
     for row in np.flatnonzero(columns.total.any(axis=1)).tolist():
-        alone = np.zeros_like(columns.total)
-        alone[row] = columns.total[row]  # what has a total of 0 is nobody
+        total, free = np.zeros_like(columns.total), np.zeros_like(columns.free)
+        total[row], free[row] = columns.total[row], columns.free[row]  # what has a total of 0 is nobody
         mask = None if allowed is None else allowed[0]
-        told = placement.explain(asked, columns.free, alone, columns.usable, mask, 1, rules, None)
+        told = placement.explain(asked, free, total, columns.usable, mask, 1, rules, None)
         reasons = {reason_of(out.predicate) for out in told.ruled_out}
         if template.needs:
             reasons.add(reason_of("needs"))
         if not reasons:
             continue
         lacks = zip(resources.NAMES, asked.tolist(), columns.free[row].tolist(), strict=True)
-        reasons |= {_OF_RESOURCE[name] for name, wanted, free in lacks if wanted > free}
+        reasons |= {_OF_RESOURCE[name] for name, wanted, left in lacks if wanted > left}
         found.append(_offer(columns, row, reasons, now_ms))
         if len(found) == UNUSED_OFFERS:
             break

@@ -34,9 +34,9 @@ def writable(spec: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in _READ_ONLY}
 
 
-def pod(spec: dict[str, Any]) -> dict[str, Any]:
-    """A pod's spec as GET shows it."""
-    return spec
+def pod(spec: dict[str, Any], instances: int) -> dict[str, Any]:
+    """A pod's spec as GET shows it. instances: how many are wanted now, which a scaling may have changed."""
+    return {**spec, "scaling": {**spec.get("scaling", {"kind": "fixed"}), "instances": instances}}
 
 
 _OURS = ("preferences", "affinity")
@@ -49,9 +49,10 @@ def shown(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def versioned(spec: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
-    """An app's spec with the time of its version."""
+    """An app's spec with the time of its version, and how many instances are wanted now."""
     stamp = timestamp(service["version"])
-    return {**shown(spec), "version": stamp, "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp}}
+    found = {**shown(spec), "instances": service["instances"]}
+    return {**found, "version": stamp, "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp}}
 
 
 def app(spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """From facts of services to Marathon's events: the types and fields that its event bus has.
 
-Computed while somebody listens in this form. The order of facts is the order of events. `before` looks at what the
+Computed while somebody listens in this form. That an instance runs is told once its ports are known, which its agent
+shows a moment later. The order of facts is the order of events. `before` looks at what the
 record changes, because an instance that ends may be forgotten by the same record.
 """
 
@@ -30,11 +31,13 @@ class Before:
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     checks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    held: dict[int, str] = field(default_factory=dict)
+    """Instances that run, and whose ports are not known yet: number -> message. Goes on from record to record."""
 
 
-def before(record: Record, host: Host) -> Before:
-    """To be asked before the record is applied."""
-    found = Before()
+def before(record: Record, host: Host, held: dict[int, str]) -> Before:
+    """To be asked before the record is applied. held: of the records before."""
+    found = Before(held=held)
     for _, fact in record.facts:
         numbers: list[int] = []
         if isinstance(fact, facts.InstancesUpdated):
@@ -105,7 +108,14 @@ def _updated(fact: facts.InstancesUpdated, host: Host, seen: Before) -> Iterator
             killed = {**_of(now), "appId": now["path"], "taskId": now["name"], "reason": now["note"] or ""}
             del killed["runSpecId"], killed["runSpecVersion"], killed["agentId"]
             yield "unhealthy_instance_kill_event", {**killed, "version": _version(now), "slaveId": now["agent"]}
-        yield from _state(now, State(state).name, reads.note_of(State(state).name, Reason(reason).name, None) or "")
+        message = reads.note_of(State(state).name, Reason(reason).name, None) or ""
+        earlier = seen.held.pop(number, None)
+        if earlier is not None:
+            yield from _state(now, State.RUNNING.name, earlier)
+        if state == State.RUNNING and not now["endpoints"] and reads.service_ports(host, now["path"]):
+            seen.held[number] = message
+            continue
+        yield from _state(now, State(state).name, message)
 
 
 def _inactive(fact: facts.InstancesInactive, host: Host, seen: Before) -> Iterator[Told]:
@@ -122,6 +132,8 @@ def _seen(fact: facts.InstancesSeen, host: Host, seen: Before) -> Iterator[Told]
             yield from _state(row, row["state"], "")
     for number in fact.details:
         row, old = reads.service_instance(host, number), seen.rows.get(number, {})
+        if row is not None and number in seen.held:
+            yield from _state(row, State.RUNNING.name, seen.held.pop(number))
         if row is not None and row["healthy"] is not None and row["healthy"] != old.get("healthy"):
             yield from _health(row, _kind(host, row["path"]), _checks(host, row["path"]))
 

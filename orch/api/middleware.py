@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orch.api.errors import CutOffError, error_response, internal_error, log
+from orch.api.errors import MEDIA_TYPE, CutOffError, error_response, internal_error, log
 from orch.api.follower import Follower
 from orch.api.metrics import Latencies
 from orch.model.errors import OrchError, UnauthenticatedError, UnavailableError, UsageError
@@ -48,6 +48,12 @@ def _password(encoded: str) -> str | None:
     return password if colon else None
 
 
+def _wants_plain(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the caller asks for JSON by that name: an older client, that would not look into a problem's body."""
+    accepted = b",".join(value for name, value in headers if name == b"accept")
+    return b"application/json" in accepted and b"application/problem+json" not in accepted
+
+
 def same_token(given: str | None, expected: str) -> bool:
     """Whether they are equal, in a time that does not tell how much of them is."""
     return secrets.compare_digest((given or "").encode(), expected.encode())
@@ -67,12 +73,15 @@ class Front:
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status = 0
+        plain = _wants_plain(scope["headers"])
 
         async def stamped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                if headers.get("content-type") == MEDIA_TYPE and plain:
+                    headers["content-type"] = "application/json"
                 headers["X-Orch-Index"] = str(self._follower().index)
                 headers["X-Request-Id"] = request_id
                 self._latencies.observe(scope, status, time.perf_counter() - started)

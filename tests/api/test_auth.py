@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import httpx
@@ -66,3 +67,12 @@ def test_every_reply_carries_the_index(world: World) -> None:
 def test_a_node_joins_with_the_token_of_users(world: World) -> None:
     answer = httpx.post(f"{world.url}/internal/join", json={"node": "n2"}, headers=world.headers())
     assert answer.json() == {"node": "n2", "cluster": "0123abcd"}
+
+
+def test_the_token_is_also_taken_as_dcos_and_basic_clients_send_it(world: World) -> None:
+    basic = base64.b64encode(f"admin:{TOKEN}".encode()).decode()
+    for given in (f"token={TOKEN}", f"Basic {basic}"):
+        assert httpx.get(f"{world.url}/v2/info", headers={"Authorization": given}).status_code == 200
+    for wrong in (f"token={TOKEN}x", "token=", "Basic " + base64.b64encode(TOKEN.encode()).decode(), "Basic \u00e9"):
+        answer = httpx.get(f"{world.url}/v2/info", headers={"Authorization": wrong.encode()})
+        assert answer.status_code == 401

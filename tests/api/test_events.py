@@ -137,7 +137,7 @@ def test_what_is_no_longer_kept_is_a_gap(world: World) -> None:
 
 
 def test_a_type_that_no_event_has_is_refused(world: World) -> None:
-    answer = httpx.get(f"{world.url}/v2/events?type=nosuch&follow=false", headers=world.headers(), timeout=20)
+    answer = httpx.get(f"{world.url}/v2/events::orch?type=nosuch&follow=false", headers=world.headers(), timeout=20)
     assert answer.status_code == 400
     assert "'nosuch'" in answer.json()["detail"] and "job, pods, service, instance" in answer.json()["detail"]
 

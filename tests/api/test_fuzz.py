@@ -69,7 +69,7 @@ def routes(world: World) -> list[tuple[str, str, list[str]]]:
         (method, path, [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"])
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if path != "/v2/events"
+        if not path.startswith("/v2/events")
     ]
 
 

@@ -119,7 +119,7 @@ def test_the_tasks_of_an_app(world: World) -> None:
     tasks = send(world, "GET", "/v2/apps/demo/sleep/tasks").json()["tasks"]
     assert [task["id"] for task in tasks] == ["demo_sleep.1", "demo_sleep.2"]
     answer = send(world, "DELETE", "/v2/apps/demo/sleep/tasks/demo_sleep.1?scale=true")
-    assert answer.json()["task"]["id"] == "demo_sleep.1"
+    assert answer.json()["deploymentId"] and answer.headers["marathon-deployment-id"]
     assert settled(world, "/demo/sleep")["instances"] == 1
     assert send(world, "DELETE", "/v2/apps/demo/sleep/tasks/demo_sleep.77").status_code == 404
 

@@ -61,11 +61,11 @@ def running(client: MarathonClient, path: str, count: int) -> list[Any]:
     """The instances of an app, once so many run."""
 
     def look() -> Any:
-        found = client.list_tasks(path)
-        return found if [task.state for task in found] == ["TASK_RUNNING"] * count else None
+        tasks = client.list_tasks(path)
+        return (tasks,) if [task.state for task in tasks] == ["TASK_RUNNING"] * count else None
 
-    found: list[Any] = eventually(look, f"{path} has not {count} running instances")
-    return found
+    (found,) = eventually(look, f"{path} has not {count} running instances")
+    return list(found)
 
 
 # ---- one function a method --------------------------------------------------------------------------------------
@@ -83,11 +83,11 @@ def create_app(client: MarathonClient) -> None:
     (task,) = running(client, "/client/create", 1)
     assert task.app_id == "/client/create" and len(task.ports) == 1 and task.started_at is not None
     eventually(lambda: client.get_app("/client/create").tasks_healthy == 1, "it is not healthy")
-    with pytest.raises(ConflictError, match="exists"):
+    with pytest.raises(ConflictError, match="/client/create exists"):
         client.create_app("/client/create", sleeper())
     with pytest.raises(MarathonHttpError) as refused:
         client.create_app("/client/wrong", MarathonApp(cmd="true", cpus=-1))
-    assert refused.value.status_code == 422 and refused.value.details[0]["path"] == "/cpus"
+    assert refused.value.status_code == 422 and refused.value.error_details[0]["path"] == "/cpus"
 
 
 def list_apps(client: MarathonClient) -> None:
@@ -103,7 +103,7 @@ def list_apps(client: MarathonClient) -> None:
     assert ids(instances=0) == ["b"]
     (found,) = client.list_apps(app_id="/client/list/a", embed_tasks=True, embed_task_stats=True, embed_counts=True)
     assert found.tasks_running == 1 and [task.state for task in found.tasks] == ["TASK_RUNNING"]
-    assert found.task_stats.total_summary.stats.counts["running"] == 1
+    assert found.task_stats.total_summary.stats.counts.running == 1
     with pytest.raises(MarathonHttpError) as refused:
         client.list_apps(label="a ==")
     assert refused.value.status_code == 400
@@ -121,11 +121,11 @@ def get_app(client: MarathonClient) -> None:
 
 
 def restart_app(client: MarathonClient) -> None:
-    client.create_app("/client/restart", sleeper())
-    (before,) = running(client, "/client/restart", 1)
-    answer = client.restart_app("/client/restart", force=True)
+    client.create_app("/client/again", sleeper())
+    (before,) = running(client, "/client/again", 1)
+    answer = client.restart_app("/client/again", force=True)
     assert answer["deploymentId"] and answer["version"] > before.version
-    eventually(lambda: [task.id for task in running(client, "/client/restart", 1)] != [before.id], "the old one runs")
+    eventually(lambda: [task.id for task in running(client, "/client/again", 1)] != [before.id], "the old one runs")
 
 
 def update_app(client: MarathonClient) -> None:
@@ -162,10 +162,10 @@ def scale_app(client: MarathonClient) -> None:
 
 
 def list_tasks(client: MarathonClient) -> None:
-    client.create_app("/client/tasks", sleeper())
-    (task,) = running(client, "/client/tasks", 1)
+    client.create_app("/client/listed", sleeper())
+    (task,) = running(client, "/client/listed", 1)
     assert task.id in [one.id for one in client.list_tasks()]
-    assert client.list_tasks("/client/tasks", host=task.host)[0].id == task.id
+    assert client.list_tasks("/client/listed", host=task.host)[0].id == task.id
     with pytest.raises(NotFoundError):
         client.list_tasks("/client/nothing")
 

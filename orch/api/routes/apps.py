@@ -149,5 +149,7 @@ def _merged(room: Room, body: Any, partial: bool) -> Any:
     """The body over what the app is now, where only a part of it is given."""
     if not isinstance(body, dict) or not partial:
         return body
-    before = reads.spec(room.replica, body["id"], "app")
-    return body if before is None else {**marathon.writable(before), **body}
+    before, service = reads.spec(room.replica, body["id"], "app"), reads.service(room.replica, body["id"])
+    if before is None or service is None:
+        return body
+    return {**marathon.writable(before), "instances": service["instances"], **body}

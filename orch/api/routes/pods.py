@@ -51,7 +51,7 @@ async def create(request: Request, room: TheRoom, now: Now = False, key: Key = N
 @router.get("/v2/pods", summary="List pods", responses={200: {"description": "Specs."}})
 async def list_pods(room: TheRoom) -> Response:
     """Every pod's spec."""
-    return answer([marathon.pod(found) for found in reads.specs(room.replica, "pod")])
+    return answer([_pod_or_404(room, str(found["id"])) for found in reads.specs(room.replica, "pod")])
 
 
 @router.get("/v2/pods::status", summary="The status of every pod")
@@ -213,11 +213,13 @@ def _pod_or_404(room: Room, path: str) -> dict[str, Any]:
     found = reads.spec(room.replica, path, "pod")
     if found is None:
         raise NotFoundError(f"there is no pod {path}. `orch ps` lists what there is.")
-    return found
+    service = reads.service(room.replica, path)
+    assert service is not None
+    return marathon.pod(found, service["instances"])
 
 
 def _shown(room: Room, path: str, status_code: int) -> Response:
-    found = marathon.pod(_pod_or_404(room, path))
+    found = _pod_or_404(room, path)
     headers = {"Marathon-Deployment-Id": marathon.deployment_id(path, room.follower.index)}
     if status_code == 201:
         headers["Location"] = f"/v2/pods{path}"
@@ -225,9 +227,8 @@ def _shown(room: Room, path: str, status_code: int) -> Response:
 
 
 def _status(room: Room, path: str) -> dict[str, Any]:
-    found = reads.spec(room.replica, path, "pod")
-    service = reads.service(room.replica, path)
-    assert found is not None and service is not None
+    found, service = _pod_or_404(room, path), reads.service(room.replica, path)
+    assert service is not None
     return marathon.pod_status(
         found, service, reads.service_instances(room.replica, path), reads.service_ended(room.replica, path)
     )
