@@ -227,6 +227,13 @@ class Cluster:
         """The instances of a service, a job or an agent."""
         return await self._run(things.instances(self._wire, id))
 
+    async def endpoints(self, path: str = "/") -> list[dict[str, Any]]:
+        """Where services are reached: each endpoint of what runs, `{service, instance, host, port, name, ...}`.
+
+        path: only of this service, or of the services in this group.
+        """
+        return await self._run(things.endpoints(self._wire, path))
+
     async def inspect(self, id: str | int) -> dict[str, Any]:
         """Everything about one service, job, instance or agent, with its story."""
         return await self._run(things.inspect(self._wire, id))

@@ -17,6 +17,7 @@ from orch.api import marathon, reads, why
 from orch.machine.host import Host
 from orch.master import views as master_views
 from orch.model import resources
+from orch.model.times import timestamp
 
 ROLE, CONSTRAINT, RESERVATION, MAINTENANCE = (
     "UnfulfilledRole",
@@ -76,7 +77,7 @@ def _item(
         kind: shown,
         "count": waiting["count"],
         "delay": {"timeLeftSeconds": left_s, "overdue": left_s == 0},
-        "since": marathon.timestamp(service["since_ms"]),
+        "since": timestamp(service["since_ms"]),
         "processedOffersSummary": _summary(why.of_thing(host, path), now_ms, _last_launch_ms(host, path)),
     }
     if with_offers:
@@ -101,9 +102,9 @@ def _summary(found: dict[str, Any], now_ms: int, used_ms: int) -> dict[str, Any]
         "rejectSummaryLaunchAttempt": steps,
     }
     if unused:
-        summary["lastUnusedOfferAt"] = marathon.timestamp(now_ms)
+        summary["lastUnusedOfferAt"] = timestamp(now_ms)
     if used_ms:
-        summary["lastUsedOfferAt"] = marathon.timestamp(used_ms)
+        summary["lastUsedOfferAt"] = timestamp(used_ms)
     return summary
 
 
@@ -144,7 +145,7 @@ def _offer(columns: master_views.AgentColumns, row: int, reasons: Iterable[str],
             "attributes": [{"name": key, "text": attributes[key]} for key in sorted(attributes)],
         },
         "reason": [reason for reason in REASONS if reason in reasons],
-        "timestamp": marathon.timestamp(now_ms),
+        "timestamp": timestamp(now_ms),
     }
 
 
@@ -153,4 +154,4 @@ def _last_launch_ms(host: Host, path: str) -> int:
 
 
 def _version(service: dict[str, Any]) -> str:
-    return marathon.timestamp(service["version"])
+    return timestamp(service["version"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from datetime import UTC, datetime
 from typing import Any
+
+from orch.model.times import timestamp
 
 _READ_ONLY = ("version", "versionInfo")
 
@@ -17,11 +18,6 @@ _POD_STATES = {
     "KILLING": "TERMINAL",
     "UNREACHABLE": "DEGRADED",
 }
-
-
-def timestamp(at_ms: int | None) -> str:
-    """`2026-11-23T09:00:00.000Z`."""
-    return datetime.fromtimestamp((at_ms or 0) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def deployment_id(path: str, index: int) -> str:

@@ -17,6 +17,7 @@ from orch.model import facts_services as facts
 from orch.model.ids import parent_group
 from orch.model.reasons import Reason
 from orch.model.states import FIRST_TERMINAL, State
+from orch.model.times import timestamp
 
 Told = tuple[str, dict[str, Any]]
 """(type, data) of an event, without eventType and timestamp."""
@@ -71,7 +72,7 @@ def _put(fact: facts.ServicePut, host: Host, seen: Before) -> Iterator[Told]:
     for check in old:
         if check not in new:
             yield "remove_health_check_event", {"appId": fact.path, "healthCheck": check}
-    version = marathon.timestamp(fact.version)
+    version = timestamp(fact.version)
     for check in new:
         if check not in old:
             yield "add_health_check_event", {"appId": fact.path, "version": version, "healthCheck": check}
@@ -82,7 +83,7 @@ def _changed(fact: facts.ServiceScaled | facts.ServiceDeleting, host: Host, seen
 
 
 def _group_changed(path: str, version_ms: int) -> Told:
-    return "group_change_success", {"groupId": parent_group(path), "version": marathon.timestamp(version_ms)}
+    return "group_change_success", {"groupId": parent_group(path), "version": timestamp(version_ms)}
 
 
 def _gone(fact: facts.ServiceForgotten, host: Host, seen: Before) -> Iterator[Told]:
@@ -179,7 +180,7 @@ def _of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _version(row: dict[str, Any]) -> str:
-    return marathon.timestamp(row["version"])
+    return timestamp(row["version"])
 
 
 def _kind(host: Host, path: str) -> str:

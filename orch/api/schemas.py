@@ -224,6 +224,26 @@ class Info(Shape):
     warnings: list[str] = []
 
 
+class Reached(Shape):
+    """Where one instance is reached at one of its endpoints."""
+
+    service: str = Field(examples=["/demo/web"])
+    instance: str = Field(examples=["demo_web.3"])
+    host: str | None
+    port: int
+    name: str | None
+    protocols: list[str]
+    vips: list[str] = Field(examples=[["/web:80"]])
+    healthy: bool | None
+    ready: bool
+
+
+class Endpoints(Shape):
+    """Endpoints of running instances."""
+
+    items: list[Reached]
+
+
 class Message(Shape):
     """A word on what was done."""
 

@@ -1,4 +1,4 @@
-"""Commands that only look: ps, inspect, logs, why, events."""
+"""Commands that only look: ps, inspect, logs, why, endpoints, events."""
 
 from __future__ import annotations
 
@@ -114,6 +114,37 @@ def why(id: str, *, common: Common = DEFAULT) -> None:
     show_one(answer.to_dict(), common.output, str(answer))
 
 
+def endpoints(path: str = "/", *, common: Common = DEFAULT) -> None:
+    """Where services are reached: host and port of each endpoint of what runs, its health, its virtual addresses.
+
+    For example:
+      orch endpoints
+      orch endpoints /demo/web -o json
+
+    Parameters
+    ----------
+    path
+        A service, or a group of services.
+    """
+    with common.connect() as cluster:
+        rows = cluster.endpoints(path)
+    if common.output == "table":
+        rows = [_reached(row) for row in rows]
+    show_rows(rows, ("instance", "name", "address", "protocol", "health", "vip"), common.output)
+
+
+def _reached(row: dict[str, Any]) -> dict[str, Any]:
+    health = {True: "healthy", False: "unhealthy", None: "ready" if row["ready"] else None}[row["healthy"]]
+    return {
+        "instance": row["instance"],
+        "name": row["name"],
+        "address": f"{row['host']}:{row['port']}" if row["port"] else None,
+        "protocol": ",".join(row["protocols"]),
+        "health": health,
+        "vip": ", ".join(row["vips"]),
+    }
+
+
 def events(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
@@ -175,4 +206,4 @@ def _event(event: dict[str, Any]) -> str:
     return f"{when} {event.get('index', '-')} {event.get('type')} {rest}"
 
 
-COMMANDS = (ps, inspect, logs, why, events)
+COMMANDS = (ps, inspect, logs, why, endpoints, events)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orch.model.ids import path_to_name, top_group
-from orch.model.resources import CPUS, DISK, GPUS, MEM, to_user
-from orch.model.specs.template import ContainerTemplate, Template
+from orch.model.resources import GPUS, to_user
+from orch.model.specs.template import ContainerTemplate, EndpointTemplate, Template
 from orch.node.folders import open_to_others
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 """The only variables that come from the supervisor's environment: how text and time look on this machine."""
+
+LONGEST = 512
+"""Labels of so many characters or more, name or value, are in no variable."""
+_LABEL = "MARATHON_APP_LABEL_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,9 @@ def search_path(own: str, *, shared: bool) -> str:
 def common(where: Place, template: Template, container: ContainerTemplate, user_name: str) -> dict[str, str]:
     """What all instances of a container have: ours, then Marathon's names, then the spec's own, which wins.
 
-    ORCH_ID, ORCH_INDEX, ORCH_INSTANCE, ORCH_ATTEMPT, MESOS_TASK_ID, MESOS_SANDBOX and HOME are added for each instance.
+    Each instance's own are added: ORCH_ID, ORCH_INDEX, ORCH_INSTANCE, ORCH_ATTEMPT, MARATHON_APP_VERSION,
+    MESOS_TASK_ID, MESOS_EXECUTOR_ID, MESOS_SANDBOX and HOME.
     """
-    request = template.request
     env = dict(where.locale)
     env |= {
         "PATH": where.search_path,
@@ -65,53 +70,72 @@ def common(where: Place, template: Template, container: ContainerTemplate, user_
         "SHELL": "/bin/sh",
         "HOST": where.host,
         "MARATHON_APP_ID": template.path,
-        "MARATHON_APP_RESOURCE_CPUS": str(to_user(CPUS, request[CPUS])),
-        "MARATHON_APP_RESOURCE_MEM": str(to_user(MEM, request[MEM])),
-        "MARATHON_APP_RESOURCE_DISK": str(to_user(DISK, request[DISK])),
-        "MARATHON_APP_RESOURCE_GPUS": str(to_user(GPUS, request[GPUS])),
-        "MARATHON_APP_LABELS": " ".join(_label_name(name) for name, _ in template.labels),
         "ORCH_PATH": template.path,
         "ORCH_GROUP": template.group or top_group(template.path),
         "ORCH_CONTAINER": container.name,
     }
-    env |= {f"MARATHON_APP_LABEL_{_label_name(name)}": value for name, value in template.labels}
+    env |= _resources(template, container) | _labels(template, container)
+    if container.image:
+        env["MARATHON_APP_DOCKER_IMAGE"] = container.image
     env |= dict(template.env_of(container))
     env |= {"ORCH_CLUSTER": where.cluster, "ORCH_AGENT": where.agent}
     return env
 
 
 def endpoints(template: Template, ports: Sequence[Sequence[int]], at: int) -> dict[str, str]:
-    """The ports of all containers of an instance, as container `at` sees them.
+    """The ports of all containers of an instance, as container `at` sees them. ports: 0 where it has none of the host.
 
-    ENDPOINT_<NAME> and EP_HOST_<NAME> name every endpoint of the pod; PORT0.., PORTS, PORT and PORT_<NAME> are the
-    container's own.
+    Of every endpoint of the pod: EP_HOST_<NAME>, the port of the host; EP_CONTAINER_<NAME>, the one inside, if it has
+    its own; ENDPOINT_<NAME>, the one to listen at. Of the container's own: PORT0.. in the order of the spec,
+    PORT_<NAME>, PORT_<NUMBER> by the number that the spec asks for (or else got), PORTS those of the host, and PORT the
+    first of them.
     """
     env: dict[str, str] = {}
     for container, given in zip(template.containers, ports, strict=True):
         for endpoint, port in zip(container.endpoints, given, strict=True):
-            name = _label_name(endpoint.name)
-            if name:
-                env[f"ENDPOINT_{name}"] = str(port)
-                env[f"EP_HOST_{name}"] = str(port)
-                env[f"EP_CONTAINER_{name}"] = str(endpoint.container_port or port)
+            if endpoint.name:
+                env |= _endpoint(endpoint, port)
+    for number, (endpoint, port) in enumerate(zip(template.containers[at].endpoints, ports[at], strict=True)):
+        shown = str(port or endpoint.container_port or 0)
+        env[f"PORT{number}"] = shown
+        env[f"PORT_{_asked(endpoint) or shown}"] = shown
+        if endpoint.name and port:
+            env |= {f"PORT_{name}": shown for name in (endpoint.name.upper(), _variable(endpoint.name))}
     own = [port for port in ports[at] if port]
-    env |= {f"PORT{number}": str(port) for number, port in enumerate(own)}
     if own:
-        env |= {"PORT": str(own[0]), "PORTS": ",".join(map(str, own))}
-    for endpoint, port in zip(template.containers[at].endpoints, ports[at], strict=True):
-        if endpoint.name:
-            env[f"PORT_{_label_name(endpoint.name)}"] = str(port)
+        env["PORT"] = str(own[0])
+    if ports[at]:
+        env["PORTS"] = ",".join(map(str, own))
     return env
 
 
-def instance(name: str, id: int, attempt: int, index: int, sandbox: Path) -> dict[str, str]:
-    """What tells one instance from the next; a job's are added by the engine, with the same names."""
+def _endpoint(endpoint: EndpointTemplate, port: int) -> dict[str, str]:
+    name, inside = _variable(endpoint.name), endpoint.container_port
+    env = {f"ENDPOINT_{name}": str(inside or port)}
+    if port:
+        env[f"EP_HOST_{name}"] = str(port)
+    if inside:
+        env[f"EP_CONTAINER_{name}"] = str(inside)
+    return env
+
+
+def _asked(endpoint: EndpointTemplate) -> int:
+    """The number that the spec has for a port: inside, on the host, or for load balancers; 0 for any."""
+    return endpoint.container_port or endpoint.host_port or endpoint.service_port
+
+
+def instance(name: str, id: int, attempt: int, index: int, sandbox: Path, container: str = "") -> dict[str, str]:
+    """What tells one instance from the next; a job's are added by the engine, with the same names.
+
+    container: its name where it is one of a pod, each of which is a task of its own.
+    """
     return {
         "ORCH_INSTANCE": name,
         "ORCH_ID": str(id),
         "ORCH_INDEX": str(index),
         "ORCH_ATTEMPT": str(attempt),
-        "MESOS_TASK_ID": name,
+        "MESOS_TASK_ID": f"{name}.{container}" if container else name,
+        "MESOS_EXECUTOR_ID": name,
         "MESOS_SANDBOX": str(sandbox),
     }
 
@@ -126,5 +150,31 @@ def job_prefix(path: str, job: int) -> str:
     return f"{path_to_name(path)}.j{job}"
 
 
-def _label_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name).upper()
+def _resources(template: Template, container: ContainerTemplate) -> dict[str, str]:
+    """What a container reserves, as Marathon writes numbers: `1.0`, `128.0`, and whole GPUs."""
+    amounts = {
+        "CPUS": container.cpus_milli / 1000,
+        "MEM": float(container.mem_mib),
+        "DISK": float(container.disk_mib),
+        "GPUS": to_user(GPUS, container.gpus_milli),
+    }
+    if template.kind != "pod":
+        return {f"MARATHON_APP_RESOURCE_{name}": str(amount) for name, amount in amounts.items()}
+    own = {f"MARATHON_CONTAINER_RESOURCE_{name}": str(amount) for name, amount in amounts.items()}
+    return {"MARATHON_CONTAINER_ID": container.name, **own}
+
+
+def _labels(template: Template, container: ContainerTemplate) -> dict[str, str]:
+    """The spec's labels, those of the container over those of the pod. What is too long for a variable is left out."""
+    labels = dict(template.labels) | dict(container.labels)
+    fits = {
+        _variable(name): value
+        for name, value in labels.items()
+        if len(name) < LONGEST - len(_LABEL) and len(value) < LONGEST
+    }
+    return {"MARATHON_APP_LABELS": " ".join(fits), **{f"{_LABEL}{name}": value for name, value in fits.items()}}
+
+
+def _variable(name: str) -> str:
+    """A name as part of a variable's: runs of other characters become one underscore."""
+    return re.sub(r"[^a-zA-Z0-9_]+", "_", name).upper()

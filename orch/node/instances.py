@@ -204,7 +204,8 @@ class Instances:
         name = instance_name(template.path, command.index, command.job if command.job >= 0 else None)
         env = environment.endpoints(template, command.ports, at) | run.ready[at].env | command.env
         env.setdefault("HOME", str(place))
-        return env | environment.instance(name, command.id, command.attempt, command.index, place)
+        task = template.containers[at].name if template.kind == "pod" else ""
+        return env | environment.instance(name, command.id, command.attempt, command.index, place, task)
 
     async def _recover(self, run: Run) -> None:
         command = run.command

@@ -13,6 +13,7 @@ import numpy as np
 from orch.model.ids import parent_group
 from orch.model.messages import EMPTY_U8, I32, I64, U8, Accept, Demand, OfferBatch, Payload
 from orch.model.resources import R
+from orch.model.times import timestamp
 from orch.placement import POLICIES, Cluster
 from orch.placement import Demand as Asked
 from orch.placement.attributes import Agents
@@ -218,17 +219,17 @@ class Launcher:
         )
 
     def payload(self, parts: list[Part]) -> Payload:
-        """What these instances are to run."""
+        """What these instances are to run, each with the version of its spec in its environment."""
         specs = [self._registry.services[part.path].specs[part.version] for part in parts]
         sizes = np.array([len(part.ids) for part in parts], dtype=np.int64)
-        count = int(sizes.sum())
+        own = [f"MARATHON_APP_VERSION={timestamp(part.version)}\0".encode() for part in parts]
         return Payload(
             templates={spec.number: spec.wire for spec in specs},
             template=np.repeat(np.array([spec.number for spec in specs], dtype=np.int32), sizes),
             index=np.concatenate([part.numbers for part in parts]),
-            job=np.full(count, -1, dtype=np.int64),
-            env_off=np.zeros(count + 1, dtype=np.int64),
-            env_blob=b"",
+            job=np.full(int(sizes.sum()), -1, dtype=np.int64),
+            env_off=np.cumsum([0, *np.repeat([len(env) for env in own], sizes)], dtype=np.int64),
+            env_blob=b"".join(env * size for env, size in zip(own, sizes.tolist(), strict=True)),
         )
 
     # ---- what the master says ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +77,21 @@ def test_an_agent_is_drained_and_resumed(world: World, capsys: pytest.CaptureFix
     assert run(["resume", "a1", "-o", "json"]) == 0
     assert '"READY"' in capsys.readouterr().out
     assert run(["drain", "a9"]) == 3
+
+
+def test_endpoints_of_what_runs(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ends = [orch.Endpoint("http", labels={"VIP_0": "/web:80"}), orch.Endpoint("admin")]
+    pod = orch.Pod("/demo/web", containers=[orch.Container("app", cmd="serve", cpus=0.1, mem=32, endpoints=ends)])
+    world.cluster.run(pod, instances=2).wait(10)
+    assert run(["endpoints"]) == 0
+    rows = table(capsys.readouterr().out)
+    assert [row[0] for row in rows[1:]] == ["demo_web.1", "demo_web.1", "demo_web.2", "demo_web.2"]
+    port = world.cluster.instances("/demo/web")[0]["endpoints"][0]["port"]
+    assert rows[1] == ["demo_web.1", "http", f"127.0.0.1:{port}", "tcp", "ready", "/web:80"]
+    assert run(["endpoints", "/demo/web", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["vips"] == ["/web:80"] and found[0]["labels"] == {"VIP_0": "/web:80"} and found[1]["name"] == "admin"
+    assert len(world.cluster.endpoints("/demo")) == 4
+    assert run(["endpoints", "/other"]) == 3
+    world.cluster.service("/demo/web").scale(0)
+    deadline(lambda: not world.cluster.endpoints("/demo/web"), "what has ended is still reached")

@@ -19,7 +19,9 @@ from orch.model.requests import (
 )
 from orch.model.specs.template import ContainerTemplate, HealthTemplate, Template, UnreachableTemplate
 from orch.model.states import State
+from orch.model.times import timestamp
 from orch.services import Services, views
+from orch.services.launcher import Part
 from tests.batch.plain import Change, Rig
 
 AGENT = [1000, 4096, 0, 0, 10]
@@ -418,3 +420,17 @@ def test_a_delay_that_is_reset_is_over_at_once_and_the_row_begins_anew(rig: Rig)
     assert not live(rig), "the same key again does nothing"
     assert rig.refused(ResetDelay, path="/none")["status"] == 404
     rig.same()
+
+
+def test_instances_are_told_the_version_of_their_spec(rig: Rig) -> None:
+    version = rig.ask(PutService, **spec(2))["version"]
+    payload = rig.machine.launcher.payload([part_of(rig, 2)])
+    one = f"MARATHON_APP_VERSION={timestamp(version)}\0".encode()
+    assert payload.env_blob == one * 2 and payload.env_off.tolist() == [0, len(one), 2 * len(one)]
+    assert timestamp(1_764_570_000_007) == "2025-12-01T06:20:00.007Z" and timestamp(None) == "1970-01-01T00:00:00.000Z"
+
+
+def part_of(rig: Rig, count: int) -> Part:
+    version = rig.machine.registry.services[PATH].version
+    numbers = np.arange(count, dtype=np.int64)
+    return Part(PATH, version, numbers, numbers, np.zeros(count, dtype=np.int32))

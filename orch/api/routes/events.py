@@ -14,12 +14,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from orch.api import marathon
 from orch.api.facts import TYPES
 from orch.api.follower import Event, Filter
 from orch.api.room import Room
 from orch.api.routes.common import TheRoom
 from orch.model.errors import UsageError
+from orch.model.times import timestamp
 
 router = APIRouter(tags=["cluster"])
 _NO_NTH = 2**62
@@ -69,7 +69,7 @@ def marathon_written(event: Event, light: bool) -> bytes:
     body = dict(event.data)
     if light and isinstance(body.get("plan"), dict):
         body["plan"] = {name: value for name, value in body["plan"].items() if name not in ("original", "target")}
-    body |= {"eventType": event.type, "timestamp": marathon.timestamp(event.at_ms)}
+    body |= {"eventType": event.type, "timestamp": timestamp(event.at_ms)}
     return f"event: {event.type}\ndata: {json.dumps(body, separators=(',', ':'))}\n\n".encode()
 
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from orch.api import endpoints as endpoint_rows
 from orch.api import reads
 from orch.api.bodies import read_object
 from orch.api.room import Room
 from orch.api.routes.common import Key, Limit, ServicePath, Story, TheRoom, TimeoutMs, answer, body_of
-from orch.api.schemas import Instances, Services, ServiceShape, WaitedService
+from orch.api.schemas import Endpoints, Instances, Services, ServiceShape, WaitedService
 from orch.api.story import story as told
 from orch.model.errors import NotFoundError
 from orch.model.requests import DeleteService, ScaleService
@@ -46,6 +47,25 @@ async def instances(room: TheRoom, path: ServicePath) -> Response:
     identity = absolute(path)
     service_or_404(room, identity)
     return answer({"items": reads.service_instances(room.replica, identity), "next": None})
+
+
+@router.get("/v2/endpoints", summary="Where services are reached", responses={200: {"model": Endpoints}})
+async def endpoints(
+    room: TheRoom,
+    under: Annotated[str, Query(description="Only of this service, or of the services in this group.")] = "/",
+) -> Response:
+    """The endpoints of all instances that run, each with host, port, protocols, health and virtual addresses."""
+    return answer({"items": endpoint_rows.of_services(room.replica, absolute(under))})
+
+
+@router.get(
+    "/v2/services/{path:path}::endpoints", summary="Where it is reached", responses={200: {"model": Endpoints}}
+)
+async def service_endpoints(room: TheRoom, path: ServicePath) -> Response:
+    """The endpoints of its instances that run."""
+    identity = absolute(path)
+    service_or_404(room, identity)
+    return answer({"items": endpoint_rows.of_services(room.replica, identity)})
 
 
 @router.get(

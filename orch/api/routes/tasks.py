@@ -15,6 +15,7 @@ from orch.api.routes.pods import kill_instances
 from orch.api.routes.services import absolute
 from orch.model.errors import NotFoundError, UsageError
 from orch.model.ids import parse_instance_name
+from orch.model.times import timestamp
 
 router = APIRouter(tags=["apps"])
 TaskId = Annotated[str, Path(description="An instance's name, such as demo_web.3.")]
@@ -141,7 +142,7 @@ def killed(room: Room, paths: list[str], rows: Iterable[dict[str, Any]], scale: 
 def deployed(room: Room, paths: Iterable[str], status: int = 200) -> Response:
     """The answer to a change of apps: its version, and the deployment that brings it about."""
     found = [service for service in (reads.service(room.replica, path) for path in paths) if service is not None]
-    version = marathon.timestamp(max((service["version"] for service in found), default=0))
+    version = timestamp(max((service["version"] for service in found), default=0))
     identity = marathon.deployment_id("/".join(paths), room.follower.index)
     return answer({"version": version, "deploymentId": identity}, status, {"Marathon-Deployment-Id": identity})
 

@@ -60,6 +60,16 @@ def inspect(wire: Wire, identity: str | int) -> Flow[dict[str, Any]]:
     return (yield from wire.get(f"{routes[thing['kind']]}/{in_path(name)}", {"story": "true"}))
 
 
+def endpoints(wire: Wire, path: str) -> Flow[list[dict[str, Any]]]:
+    """Where a service, or the services of a group, are reached. Raises NotFoundError where there is neither."""
+    answer = yield from wire.get("/v2/endpoints", {"under": path})
+    if not answer["items"] and path.strip("/"):
+        below = yield from wire.get("/v2/services", {"under": path, "limit": 1})
+        if not below["items"]:
+            raise NotFoundError(f"there is no service {path}, and none in a group of that name. `orch ps` lists them.")
+    return list(answer["items"])
+
+
 def instance_of(wire: Wire, identity: str | int) -> Flow[str]:
     """The instance whose logs are meant: itself; of a service the newest; of a job the first."""
     thing = yield from find(wire, identity)
