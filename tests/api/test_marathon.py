@@ -259,6 +259,11 @@ def test_a_restart_brings_a_new_version_of_the_same(world: World) -> None:
     assert call(world, "POST", "/v2/apps/demo/none/restart").status_code == 404
 
 
+def test_pods_are_served(world: World) -> None:
+    answer = call(world, "HEAD", "/v2/pods")
+    assert answer.status_code == 200 and answer.content == b""
+
+
 def test_stats_of_tasks_are_counted_by_version() -> None:
     rows = [
         {"state": "RUNNING", "healthy": True, "version": 2, "started_ms": 1_000},

@@ -54,6 +54,12 @@ async def list_pods(room: TheRoom) -> Response:
     return answer([_pod_or_404(room, str(found["id"])) for found in reads.specs(room.replica, "pod")])
 
 
+@router.head("/v2/pods", summary="Whether pods are served")
+async def head_pods() -> Response:
+    """They are."""
+    return Response()
+
+
 @router.get("/v2/pods::status", summary="The status of every pod")
 @router.get("/v2/pods/::status", include_in_schema=False)
 async def all_statuses(room: TheRoom) -> Response:
