@@ -62,7 +62,7 @@ def app(host: Host, path: str, parts: frozenset[str]) -> dict[str, Any]:
     if "readiness" in parts:
         found["readinessCheckResults"] = []
     if "taskStats" in parts:
-        found["taskStats"] = task_stats.of(rows, service["version"], int(time.time() * 1000))
+        found["taskStats"] = task_stats.of(rows, service["version"], service["changed_ms"], int(time.time() * 1000))
     return found
 
 

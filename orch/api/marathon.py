@@ -46,9 +46,16 @@ def shown(spec: dict[str, Any]) -> dict[str, Any]:
 
 def versioned(spec: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
     """An app's spec with the time of its version, and how many instances are wanted now."""
-    stamp = timestamp(service["version"])
-    found = {**shown(spec), "instances": service["instances"]}
-    return {**found, "version": stamp, "versionInfo": {"lastScalingAt": stamp, "lastConfigChangeAt": stamp}}
+    info = {
+        "lastScalingAt": timestamp(service["changed_ms"]),
+        "lastConfigChangeAt": timestamp(service["version"]),
+    }
+    return {
+        **shown(spec),
+        "instances": service["instances"],
+        "version": timestamp(service["version"]),
+        "versionInfo": info,
+    }
 
 
 def app(spec: dict[str, Any], service: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -99,7 +106,7 @@ def health(row: dict[str, Any], healthy: bool) -> dict[str, Any]:
         "firstSuccess": None,
         "lastSuccess": None,
         "lastFailure": None,
-        "lastFailureCause": None,
+        "lastFailureCause": None if healthy else row.get("note"),
     }
 
 

@@ -6,16 +6,14 @@ from statistics import median
 from typing import Any
 
 
-def of(rows: list[dict[str, Any]], version: int, now_ms: int) -> dict[str, Any]:
-    """By kind: those of the newest version, those of older ones, all. A kind without instances is left out.
+def of(rows: list[dict[str, Any]], version: int, scaled_ms: int, now_ms: int) -> dict[str, Any]:
+    """By kind: launched after the last change of spec or number (at scaled_ms), of the newest version, older, all.
 
-    `startedAfterLastScaling` counts those of the newest version as well: a change of the number alone starts no new
-    version, and is not told apart.
+    A kind without instances is left out.
     """
-    newest = [row for row in rows if row["version"] == version]
     kinds = {
-        "startedAfterLastScaling": newest,
-        "withLatestConfig": newest,
+        "startedAfterLastScaling": [row for row in rows if row["launched_ms"] >= scaled_ms],
+        "withLatestConfig": [row for row in rows if row["version"] == version],
         "withOutdatedConfig": [row for row in rows if row["version"] != version],
         "totalSummary": rows,
     }

@@ -134,6 +134,10 @@ def test_a_part_of_an_app_leaves_the_rest_as_it_is_and_a_whole_one_does_not(worl
     call(world, "PUT", "/v2/apps/demo/web", json={"env": {"X": "1"}})
     now = call(world, "GET", "/v2/apps/demo/web").json()["app"]
     assert (now["labels"], now["env"], now["instances"]) == ({"a": "1"}, {"X": "1"}, 1)
+    assert now["versionInfo"]["lastConfigChangeAt"] == now["version"]
+    world.cluster.service("/demo/web").scale(2)
+    scaled = call(world, "GET", "/v2/apps/demo/web").json()["app"]
+    assert scaled["version"] == now["version"] < scaled["versionInfo"]["lastScalingAt"]
     call(world, "PATCH", "/v2/apps", json=[{"id": "/demo/web", "instances": 3}])
     assert call(world, "GET", "/v2/apps/demo/web").json()["app"]["env"] == {"X": "1"}
     call(world, "PUT", "/v2/apps/demo/web?partialUpdate=false", json=app("/demo/web"))
@@ -266,18 +270,19 @@ def test_pods_are_served(world: World) -> None:
 
 def test_stats_of_tasks_are_counted_by_version() -> None:
     rows = [
-        {"state": "RUNNING", "healthy": True, "version": 2, "started_ms": 1_000},
-        {"state": "RUNNING", "healthy": False, "version": 1, "started_ms": 3_000},
-        {"state": "STAGING", "healthy": None, "version": 1, "started_ms": None},
+        {"state": "RUNNING", "healthy": True, "version": 2, "started_ms": 1_000, "launched_ms": 900},
+        {"state": "RUNNING", "healthy": False, "version": 1, "started_ms": 3_000, "launched_ms": 2_900},
+        {"state": "STAGING", "healthy": None, "version": 1, "started_ms": None, "launched_ms": 5_000},
     ]
-    found = task_stats(rows, 2, 11_000)
+    found = task_stats(rows, 2, 2_000, 11_000)
     assert found["withLatestConfig"]["stats"] == {
         "counts": {"staged": 0, "running": 1, "healthy": 1, "unhealthy": 0},
         "lifeTime": {"averageSeconds": 10.0, "medianSeconds": 10.0},
     }
     assert found["withOutdatedConfig"]["stats"]["counts"] == {"staged": 1, "running": 1, "healthy": 0, "unhealthy": 1}
+    assert found["startedAfterLastScaling"] == found["withOutdatedConfig"]
     assert found["totalSummary"]["stats"]["lifeTime"] == {"averageSeconds": 9.0, "medianSeconds": 9.0}
-    assert task_stats([], 2, 11_000) == {}
+    assert task_stats([], 2, 2_000, 11_000) == {}
 
 
 def test_what_the_cluster_is_in_marathon_s_words(world: World) -> None:

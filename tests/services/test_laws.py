@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orch.model.reasons import Reason
-from orch.model.requests import DeleteService, KillInstances, PutService, ScaleService
+from orch.model.requests import DeleteService, KillInstances, PutService, ResetDelay, RestartService, ScaleService
 from orch.model.specs.template import UnreachableTemplate
 from orch.model.states import State
 from orch.services import Services, planner, views
@@ -79,6 +79,15 @@ class Life:
         ids = [one["id"] for one in views.instances(self.rig.machine, path)][:2]
         self.rig.request(KillInstances, path=path, ids=np.array(ids, dtype=np.int64), scale=self.draw(st.booleans()))
 
+    def renew(self) -> None:
+        self.rig.request(RestartService, path=self.draw(st.sampled_from(PATHS)))
+
+    def hurry(self) -> None:
+        path = self.draw(st.sampled_from(PATHS))
+        reply = self.rig.request(ResetDelay, path=path)
+        service = self.rig.machine.registry.services.get(path)
+        assert reply.error is not None or service is None or not service.delay.failures
+
     def some_live(self, *states: State) -> list[int]:
         live = self.rig.master.of("services", *(states or LIVE))
         return self.draw(st.lists(st.sampled_from(live), unique=True, max_size=6)) if live else []
@@ -142,7 +151,7 @@ class Life:
 
 ACTS = [
     Life.put, Life.put, Life.scale, Life.delete, Life.kill, Life.run, Life.run, Life.health, Life.end, Life.refuse,
-    Life.wait, Life.restart, Life.lose_sight, Life.see_again,
+    Life.wait, Life.restart, Life.lose_sight, Life.see_again, Life.renew, Life.hurry,
 ]  # fmt: skip
 
 

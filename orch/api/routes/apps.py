@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from orch.api import embeds, marathon, reads
 from orch.api.bodies import field_error, read_json
 from orch.api.room import Room
-from orch.api.routes.common import AppId, Key, Now, TheRoom, answer, body_of, spec_ref
+from orch.api.routes.common import AppId, Force, Key, Now, TheRoom, answer, body_of, spec_ref
 from orch.api.routes.pods import checked, put, send, with_id
 from orch.api.routes.services import absolute
-from orch.api.routes.tasks import Force, app_or_404, deployed, in_group
+from orch.api.routes.tasks import app_or_404, deployed, in_group
 from orch.api.schemas import Deployment
 from orch.model.requests import DeleteService, RestartService
 

@@ -32,6 +32,8 @@ Story = Annotated[bool, Query(description="With what happened to it, oldest firs
 Now = Annotated[bool, Query(description="Refuse it (409, with `why`) if it can't be placed now.")]
 ServicePath = Annotated[str, Path(description="The service's path, such as demo/web.")]
 AppId = Annotated[str, Path(description="The app's id, such as demo/web.")]
+Wipe = Annotated[bool, Query(description="Also give up what the instances hold beyond their lives; not with `scale`.")]
+Force = Annotated[bool, Query(description="Also while a deployment of it is in progress.")]
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The same key again gets the first answer, and nothing new is done."),

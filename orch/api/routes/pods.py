@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from orch.api import marathon, reads, why
 from orch.api.bodies import field_error, read_json
 from orch.api.room import Room
-from orch.api.routes.common import Key, Now, TheRoom, answer, body_of, spec_ref
+from orch.api.routes.common import Key, Now, TheRoom, Wipe, answer, body_of, spec_ref
 from orch.api.routes.services import absolute
 from orch.model.errors import NotFoundError, UnplaceableError
 from orch.model.requests import DeleteService, KillInstances, PutService
@@ -89,7 +89,7 @@ _IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
     summary="Stop instances of a pod",
     openapi_extra=body_of(_IDS, example=["demo_web.3"]),
 )
-async def kill(request: Request, room: TheRoom, id: PodId, key: Key = None) -> Response:
+async def kill(request: Request, room: TheRoom, id: PodId, wipe: Wipe = False, key: Key = None) -> Response:
     """A list of instance ids; others take their places."""
     path = absolute(id)
     _pod_or_404(room, path)
@@ -103,7 +103,9 @@ async def kill(request: Request, room: TheRoom, id: PodId, key: Key = None) -> R
 
 
 @router.delete("/v2/pods/{id:path}::instances/{instance}", summary="Stop one instance of a pod")
-async def kill_one(request: Request, room: TheRoom, id: PodId, instance: str, key: Key = None) -> Response:
+async def kill_one(
+    request: Request, room: TheRoom, id: PodId, instance: str, wipe: Wipe = False, key: Key = None
+) -> Response:
     """Another takes its place."""
     path = absolute(id)
     _pod_or_404(room, path)

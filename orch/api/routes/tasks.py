@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from orch.api import embeds, endpoint_lines, marathon, reads
 from orch.api.bodies import field_error, read_json
 from orch.api.room import Room
-from orch.api.routes.common import AppId, Key, TheRoom, answer, body_of
+from orch.api.routes.common import AppId, Force, Key, TheRoom, Wipe, answer, body_of
 from orch.api.routes.pods import kill_instances
 from orch.api.routes.services import absolute
 from orch.model.errors import NotFoundError, UsageError
@@ -20,8 +20,6 @@ from orch.model.times import timestamp
 router = APIRouter(tags=["apps"])
 TaskId = Annotated[str, Path(description="An instance's name, such as demo_web.3.")]
 Scale = Annotated[bool, Query(description="Make the app smaller by what is stopped, instead of replacing it.")]
-Wipe = Annotated[bool, Query(description="Also give up what the instances hold beyond their lives; not with `scale`.")]
-Force = Annotated[bool, Query(description="Also while a deployment of the app is in progress.")]
 
 _STATUS = {"running": "RUNNING", "staging": "STAGING"}
 _LIST: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, "text/plain": {}}}}
