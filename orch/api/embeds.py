@@ -69,6 +69,6 @@ def app(host: Host, path: str, parts: frozenset[str]) -> dict[str, Any]:
 def last_failure(host: Host, path: str) -> dict[str, Any] | None:
     """The last of an app's instances that ended by itself and not well, as long as it is remembered."""
     for row in reads.service_ended(host, path):
-        if row["state"] in ("FAILED", "ERROR", "LOST", "GONE", "DROPPED") and row["goal"] == "RUNNING":
+        if row["state"] in ("FAILED", "ERROR", "LOST", "GONE", "DROPPED"):
             return marathon.failure(row)
     return None

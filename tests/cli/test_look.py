@@ -94,5 +94,8 @@ def test_endpoints_of_what_runs(world: World, capsys: pytest.CaptureFixture[str]
     assert found[1]["name"] == "admin" and found[1]["vips"] == []
     assert len(world.cluster.endpoints("/demo")) == 4
     assert run(["endpoints", "/other"]) == 3
+    for agent in world.agents.values():
+        world.do(lambda agent=agent: setattr(agent, "paused", True))  # it is told to stop, and does not yet
     world.cluster.service("/demo/web").scale(0)
-    deadline(lambda: not world.cluster.endpoints("/demo/web"), "what has ended is still reached")
+    assert {row["state"] for row in world.cluster.instances("/demo/web")} == {"KILLING"}
+    assert world.cluster.endpoints("/demo/web") == []
